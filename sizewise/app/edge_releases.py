@@ -39,10 +39,12 @@ from sizewise.settings.environments import default_environment
 from sizewise.settings.load import resolve_secret
 from sizewise.settings.validators import ed25519_key
 from sizewise.storage.leader_lease import StaleLeader
+from sizewise.telemetry.edges.machine_reports import MachineStanding
 
 log = logging.getLogger("sizewise.releases")
 
 INTERVAL_S = 10.0
+AGAIN_S = 1.0
 MAX_OFFER_BYTES = 16_384
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=10, between_bytes=10, total=600)
 
@@ -65,12 +67,12 @@ class EdgeReleases:
     def periodic_tasks(self) -> list[PeriodicTask]:
         return [PeriodicTask("releases of the gateway", INTERVAL_S, self._look, at_once=True, leader_only=True)]
 
-    async def _look(self) -> None:
-        """Raises SizewiseError for what may be better the next time."""
+    async def _look(self) -> float | None:
+        """The seconds until the next look, if soon. Raises SizewiseError for what may be better the next time."""
         app = self._get_app()
         settings, services = app.settings.edge, app.resources.services
         if not settings.release_key:
-            return
+            return None
         owner = folder_owner(services)
         place = release_changes.place_of(app, owner, default_environment(app.settings.environments))
         read, write = services.storage.database.read_transaction, services.leadership.write
@@ -83,11 +85,11 @@ class EdgeReleases:
                 try:
                     known = await _take_back(app, owner, place, known, alarm)
                 except StaleLeader:
-                    return
+                    return None
                 live = await _tell(services, place, known)
         offer = await self._fetch_offer(app, settings)
         if known is not None and (known.release, known.since) == (offer.release, offer.since):
-            return
+            return None
         if known is not None and offer.since < known.since:
             raise BadRequest(
                 f"the release {offer.release[:12]} is offered, which is older than the last one",
@@ -96,16 +98,20 @@ class EdgeReleases:
         handled = HandledOffer(offer.release, offer.since)
         if live is None or live.release != offer.release:
             release = unpack_release(await self._fetch_archive(app, settings, offer), offer)
-            handled = replace(handled, refused=await _take(app, owner, place, release))
+            refused = await _take(app, owner, place, live, release)
+            if refused is None:
+                return AGAIN_S
+            handled = replace(handled, refused=refused)
         try:
             await write(lambda c: tables.store_handled(c, place, handled))
         except StaleLeader:
-            return
+            return None
         await _tell(services, place, handled)
         if handled.refused:
             log.warning("the release %s of the gateway is not taken: %s", offer.release[:12], handled.refused)
         else:
             log.info("the release %s of the gateway is taken", offer.release[:12])
+        return None
 
     async def _fetch_offer(self, app: Application, settings: EdgeSettings) -> Offer:
         response = await app.client.endpoint(settings.origin).request(
@@ -169,13 +175,19 @@ async def _take_back(app: Application, owner: Principal, place: Place, known: Ha
 async def _tell(services: Services, place: Place, known: HandledOffer | None) -> LiveRelease | None:
     """What is live; the machine's reports say it too."""
     live = await services.environments.find(place)
-    services.machine_reports.release = "" if live is None else live.release
-    services.machine_reports.note = "" if known is None else known.refused
+    offered = HandledOffer("", 0) if known is None else known
+    services.machine_reports.standing = MachineStanding(
+        "" if live is None else live.release, offered.refused, offered.release, offered.since
+    )
     return live
 
 
-async def _take(app: Application, owner: Principal, place: Place, release: Release) -> str:
-    """Why it is refused; empty: it is live, or a canary where the settings say so."""
+async def _take(
+    app: Application, owner: Principal, place: Place, before: LiveRelease | None, release: Release
+) -> str | None:
+    """Why it is refused; empty: it is live, or a canary where the settings say so. None: what is live is not `before`
+    any more, such as by the first release of a machine that starts; it is to be tried again.
+    """
     services = app.resources.services
     try:
         stored, _ = await services.releases.save(owner, release)
@@ -186,6 +198,9 @@ async def _take(app: Application, owner: Principal, place: Place, release: Relea
             await judge_gate(app, owner, plan.row, gate.eval)
         await apply_plan(app, owner, plan.row.id, breaking=True, reason="offered by the gateway")
     except (BadRequest, ConfigError) as error:
+        now = await services.environments.find(place)
+        if (now and now.epoch) != (before and before.epoch):
+            return None
         return f"{error.message} ({error.hint})" if error.hint else error.message
     return ""
 

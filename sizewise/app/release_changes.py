@@ -84,7 +84,7 @@ async def _start_canary(
         "release.canary",
         f"environment:{project}/{environment}",
         {"release": before.release},
-        {"release": before.release, "canary": hash},
+        {"release": before.release, "canary": hash, **({"reason": reason[:MAX_REASON_CHARS]} if reason else {})},
     )
     who = principal.user_id or principal.key_id
     started = await services.storage.writer.run_transaction(

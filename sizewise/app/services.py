@@ -101,6 +101,7 @@ from sizewise.releases import tables as release_tables
 from sizewise.releases.canary import tables as canary_tables
 from sizewise.releases.canary.evaluator import CanaryEvaluator
 from sizewise.releases.edges import tables as edge_release_tables
+from sizewise.releases.edges.fleet import EdgeFleet
 from sizewise.releases.edges.release_offers import ReleaseOffers
 from sizewise.releases.environments import tables as environment_tables
 from sizewise.releases.environments.commit_plans import CommitPlans
@@ -181,6 +182,7 @@ class Services:
     audit_log: AuditLog
     records: RecordStore
     edges: EdgeStore
+    edge_fleet: EdgeFleet
     machine_reports: MachineReports
     payload_log: PayloadLog
     end_users: EndUserHashes
@@ -405,7 +407,8 @@ def open_services(
             limiter=limiter,
             audit_log=AuditLog(read, writer),
             records=records,
-            edges=EdgeStore(read, write, records.ids),
+            edges=EdgeStore(write, records.ids),
+            edge_fleet=EdgeFleet(read),
             machine_reports=MachineReports(read, leadership.write),
             payload_log=payload_log,
             end_users=hashes,

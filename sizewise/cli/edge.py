@@ -18,6 +18,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "diff": LazyCommand("sizewise.cli.edge_diff:diff", "Show what a deploy would change of what is live."),
     "status": LazyCommand("sizewise.cli.edge_deploy:status", "Show what is live at the edge, and what was."),
     "rollback": LazyCommand("sizewise.cli.edge_deploy:rollback", "Make the version live again that was live before."),
+    "list": LazyCommand(
+        "sizewise.cli.edge_list:list_", "List the edges of the server, those that need somebody first."
+    ),
     "key": LazyCommand("sizewise.cli.edge_keys:key", "Make a key that may ask at the edge; it is shown once."),
     "keys": LazyCommand(
         "sizewise.cli.edge_keys:keys", "Write the gateway's keys to the edge: new ones in, revoked ones out."

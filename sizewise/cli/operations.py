@@ -19,6 +19,8 @@ DataClass: TypeAlias = Literal["public", "internal", "confidential"]
 """Confidentiality, from least to most strict."""
 Dollars: TypeAlias = str
 """An exact amount of US dollars as a decimal string, such as '0.000012'."""
+EdgeStanding: TypeAlias = Literal["failing", "lagging", "silent", "current", "revoked"]
+"""How an edge stands to what is live in its environment. The first that holds, but for `revoked`."""
 EvalVerdict: TypeAlias = Literal["pass", "fail", "unclear"]
 FlowRunState: TypeAlias = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 """The state of a flow run."""
@@ -301,6 +303,15 @@ class ReleaseMove(Struct, frozen=True, rename="camel"):
     reason: str
 
 
+class EdgeCounts(Struct, frozen=True, rename="camel"):
+    total: int
+    failing: int
+    lagging: int
+    silent: int
+    current: int
+    revoked: int
+
+
 class Environment(Struct, frozen=True, rename="camel"):
     name: str
     is_default: bool
@@ -309,6 +320,7 @@ class Environment(Struct, frozen=True, rename="camel"):
     live: LiveRelease | None
     problem: str
     moves: list[ReleaseMove]
+    edges: EdgeCounts
 
 
 class SyncedGit(Struct, frozen=True, rename="camel"):
@@ -1184,6 +1196,10 @@ class Batch(Struct, frozen=True, rename="camel"):
 
 class Edge(Struct, frozen=True, rename="camel"):
     name: str
+    environment: str
+    standing: EdgeStanding
+    wanted: str | None
+    wanted_since: Timestamp | None
     kind: str
     project: str
     key: str
@@ -1195,6 +1211,11 @@ class Edge(Struct, frozen=True, rename="camel"):
     waiting: NonNegativeSafeInt
     lost: NonNegativeSafeInt
     note: str
+
+
+class EdgePage(Struct, frozen=True, rename="camel"):
+    rows: list[Edge]
+    before: str | None
 
 
 class EdgeKey(Struct, frozen=True, rename="camel"):
@@ -1482,8 +1503,9 @@ async def get_release_part(client: ApiClient, *, kind: str, name: str, version: 
 
 LIST_ENVIRONMENTS = """\
 query ListEnvironments { environments { ...Environment } } fragment Environment on Environment { name isDefault source
-approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release
-previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
+approve live { ...LiveRelease } problem moves { ...ReleaseMove } edges { ...EdgeCounts } } fragment LiveRelease on
+LiveRelease { release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at
+by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
 """
 
 
@@ -1498,10 +1520,11 @@ async def list_environments(client: ApiClient) -> list[Environment]:
 
 APPLY_RELEASE = """\
 mutation ApplyRelease($plan: String, $environment: String, $release: String, $breaking: Boolean!, $reason: String!,
-$now: Boolean!) { applyRelease( plan: $plan environment: $environment release: $release breaking: $breaking reason:
-$reason now: $now ) { ...Environment } } fragment Environment on Environment { name isDefault source approve live {
-...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release previous canary share
-changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
+$now: Boolean!, $edges: [String!]!) { applyRelease( plan: $plan environment: $environment release: $release breaking:
+$breaking reason: $reason now: $now edges: $edges ) { ...Environment } } fragment Environment on Environment { name
+isDefault source approve live { ...LiveRelease } problem moves { ...ReleaseMove } edges { ...EdgeCounts } } fragment
+LiveRelease on LiveRelease { release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove {
+release before at by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
 """
 
 
@@ -1515,6 +1538,7 @@ async def apply_release(
     breaking: bool,
     reason: str,
     now: bool,
+    edges: Sequence[str],
     plan: str | UnsetType | None = UNSET,
     environment: str | UnsetType | None = UNSET,
     release: str | UnsetType | None = UNSET,
@@ -1526,6 +1550,7 @@ async def apply_release(
         "breaking": breaking,
         "reason": reason,
         "now": now,
+        "edges": edges,
     }
     response = await client.graphql(APPLY_RELEASE, ApplyReleaseResponse, variables)
     return response.apply_release
@@ -1733,11 +1758,12 @@ async def resume_release(client: ApiClient, *, environment: str) -> Canary:
 
 
 PROMOTE_RELEASE = """\
-mutation PromoteRelease($environment: String!, $breaking: Boolean!, $reason: String!) { promoteRelease(environment:
-$environment, breaking: $breaking, reason: $reason) { ...Environment } } fragment Environment on Environment { name
-isDefault source approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease
-{ release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action
-reason }
+mutation PromoteRelease($environment: String!, $breaking: Boolean!, $reason: String!, $edges: [String!]!) {
+promoteRelease( environment: $environment breaking: $breaking reason: $reason edges: $edges ) { ...Environment } }
+fragment Environment on Environment { name isDefault source approve live { ...LiveRelease } problem moves {
+...ReleaseMove } edges { ...EdgeCounts } } fragment LiveRelease on LiveRelease { release previous canary share changed
+changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason } fragment EdgeCounts on EdgeCounts
+{ total failing lagging silent current revoked }
 """
 
 
@@ -1745,8 +1771,15 @@ class PromoteReleaseResponse(Struct, frozen=True, rename="camel"):
     promote_release: Environment
 
 
-async def promote_release(client: ApiClient, *, environment: str, breaking: bool, reason: str) -> Environment:
-    variables = {"environment": environment, "breaking": breaking, "reason": reason}
+async def promote_release(
+    client: ApiClient,
+    *,
+    environment: str,
+    breaking: bool,
+    reason: str,
+    edges: Sequence[str],
+) -> Environment:
+    variables = {"environment": environment, "breaking": breaking, "reason": reason, "edges": edges}
     response = await client.graphql(PROMOTE_RELEASE, PromoteReleaseResponse, variables)
     return response.promote_release
 
@@ -1754,8 +1787,9 @@ async def promote_release(client: ApiClient, *, environment: str, breaking: bool
 ROLLBACK_RELEASE = """\
 mutation RollbackRelease($environment: String!, $to: String!, $reason: String!) { rollbackRelease(environment:
 $environment, to: $to, reason: $reason) { ...Environment } } fragment Environment on Environment { name isDefault source
-approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release
-previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
+approve live { ...LiveRelease } problem moves { ...ReleaseMove } edges { ...EdgeCounts } } fragment LiveRelease on
+LiveRelease { release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at
+by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
 """
 
 
@@ -3590,17 +3624,27 @@ async def cancel_batch(client: ApiClient, *, id: str) -> Batch:
 
 
 LIST_EDGES = """\
-query ListEdges { edges { ...Edge } } fragment Edge on Edge { name kind project key release build version seen records
-waiting lost note }
+query ListEdges($environment: String, $standing: EdgeStanding, $words: String, $last: Int!) { edges( filter: {
+environment: $environment, standing: $standing, words: $words } last: $last ) { ...EdgePage } } fragment EdgePage on
+EdgePage { rows { ...Edge } before } fragment Edge on Edge { name environment standing wanted wantedSince kind project
+key release build version seen records waiting lost note }
 """
 
 
 class ListEdgesResponse(Struct, frozen=True, rename="camel"):
-    edges: list[Edge]
+    edges: EdgePage
 
 
-async def list_edges(client: ApiClient) -> list[Edge]:
-    response = await client.graphql(LIST_EDGES, ListEdgesResponse)
+async def list_edges(
+    client: ApiClient,
+    *,
+    last: int,
+    environment: str | UnsetType | None = UNSET,
+    standing: EdgeStanding | UnsetType | None = UNSET,
+    words: str | UnsetType | None = UNSET,
+) -> EdgePage:
+    variables = {"environment": environment, "standing": standing, "words": words, "last": last}
+    response = await client.graphql(LIST_EDGES, ListEdgesResponse, variables)
     return response.edges
 
 

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.edge_list import write_outcomes
 from sizewise.cli.options import api_client, command_settings, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.release_build import part_inputs
@@ -19,6 +20,20 @@ from sizewise.releases.folder_release import build_release
 PLAN_PREFIX = "plan-"
 _breaking = click.option("--breaking", is_flag=True, help="Also if it breaks callers.")
 _reason = click.option("--reason", default="", help="Why; it stands in the history and in the audit log.")
+_edges = click.option(
+    "--edges",
+    multiple=True,
+    metavar="ENVIRONMENT",
+    help="Bring the edges of this environment along, which receives from that one; repeat it for more.",
+    shell_complete=complete_environment,
+)
+_wait = click.option(
+    "--wait",
+    default=0,
+    metavar="SECONDS",
+    type=click.IntRange(0, 3_600),
+    help="Wait so long for what edges make of it.",
+)
 
 
 @click.command()
@@ -27,8 +42,12 @@ _reason = click.option("--reason", default="", help="Why; it stands in the histo
 @_breaking
 @_reason
 @click.option("--now", is_flag=True, help="Without a canary: it answers all requests at once.")
+@_edges
+@_wait
 @server_options
-def apply(name: str, environment: str | None, breaking: bool, reason: str, now: bool) -> None:
+def apply(
+    name: str, environment: str | None, breaking: bool, reason: str, now: bool, edges: tuple[str, ...], wait: int
+) -> None:
     """Make a release live in an environment.
 
     The server builds it first; if that fails, nothing changes. Where the environment has canary steps, it answers a
@@ -50,9 +69,16 @@ def apply(name: str, environment: str | None, breaking: bool, reason: str, now: 
             raise BadRequest("--to is missing", f"name an environment: sizewise release apply {name} --to prod")
         release = asyncio.run(save_folder()) if name == FOLDER else name
     made = operations.apply_release(
-        server, plan=plan, environment=environment, release=release, breaking=breaking, reason=reason, now=now
+        server,
+        plan=plan,
+        environment=environment,
+        release=release,
+        breaking=breaking,
+        reason=reason,
+        now=now,
+        edges=list(edges),
     )
-    _show(asyncio.run(made))
+    _show(asyncio.run(made), edges, wait)
 
 
 async def save_folder() -> str:
@@ -66,17 +92,23 @@ async def save_folder() -> str:
 @click.argument("environment", shell_complete=complete_environment)
 @_breaking
 @_reason
+@_edges
+@_wait
 @server_options
-def promote(environment: str, breaking: bool, reason: str) -> None:
+def promote(environment: str, breaking: bool, reason: str, edges: tuple[str, ...], wait: int) -> None:
     """Make live what is live in the environment before this one.
 
-    It is the same hash: that of the environment from which ENVIRONMENT receives.
+    It is the same hash: that of the environment from which ENVIRONMENT receives. Edges of ENVIRONMENT, and of those
+    that --edges names, get it when they ask next, and each answers by its own evals.
 
     \b
     Example: sizewise release promote prod
+             sizewise release promote prod --edges tills --wait 60
     """
-    made = operations.promote_release(api_client(), environment=environment, breaking=breaking, reason=reason)
-    _show(asyncio.run(made))
+    made = operations.promote_release(
+        api_client(), environment=environment, breaking=breaking, reason=reason, edges=list(edges)
+    )
+    _show(asyncio.run(made), edges, wait)
 
 
 @click.command()
@@ -96,7 +128,7 @@ def rollback(environment: str, to: str, reason: str) -> None:
     _show(asyncio.run(operations.rollback_release(api_client(), environment=environment, to=to, reason=reason)))
 
 
-def _show(environment: operations.Environment) -> None:
+def _show(environment: operations.Environment, edges: tuple[str, ...] = (), wait: int = 0) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(environment))
         return
@@ -110,3 +142,5 @@ def _show(environment: operations.Environment) -> None:
         click.echo(f"Watch it: sizewise release status {environment.name}")
     if environment.problem:
         click.echo(f"This server does not serve it: {environment.problem}")
+    if environment.edges.total or edges:
+        write_outcomes([environment.name, *edges], wait)

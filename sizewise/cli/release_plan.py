@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.edge_list import STANDINGS
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.release_apply import save_folder
@@ -88,7 +89,19 @@ def write_plan(made: operations.ReleasePlan) -> None:
         click.echo(f"{each.sign} {each.kind}/{each.name}")
         for line in each.details:
             click.echo(f"    {line}")
+    write_followers(made)
     if any(gate.verdict != "pass" for gate in made.gates):
         click.echo(f"Run its evals: sizewise release gate {made.id}")
     elif made.base != made.release:
         click.echo(f"Apply it: sizewise release apply {made.id}")
+
+
+def write_followers(made: operations.ReleasePlan) -> None:
+    """The edges that would get the release, and those that may follow."""
+    for each in asyncio.run(operations.list_environments(api_client())):
+        counts = each.edges
+        if not counts.total or made.environment not in (each.name, each.source):
+            continue
+        stand = ", ".join(f"{number} {name}" for name in STANDINGS if (number := getattr(counts, name)))
+        how = "" if each.name == made.environment else f"; they follow by --edges {each.name}"
+        click.echo(f"edges of {each.name}: {stand}{how}")

@@ -24,7 +24,7 @@ PAGES = (
     *("/spend", "/alerts", "/quality", "/quality/{body}", "/models", "/models/advise", "/models/{body:path}"),
     *("/access/keys", "/access/people", "/access/sessions", "/access/audit", "/account", "/spend/budgets", "/settings"),
     *("/knowledge", "/knowledge/{body:path}"),
-    *("/releases", "/releases/plan/{body}", "/releases/canary/{body}", "/releases/{body}"),
+    *("/releases", "/releases/edges", "/releases/plan/{body}", "/releases/canary/{body}", "/releases/{body}"),
     *("/prompts", "/prompts/{body}", "/evals", "/evals/compare", "/evals/judges", "/evals/runs/{body:path}"),
     *(
         "/evals/bias",

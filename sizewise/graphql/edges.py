@@ -1,4 +1,4 @@
-"""Fields of edges: those that have reported, and the keys that they may hold; an edge's key holds no secret."""
+"""Fields of edges: those that have reported, against what is live; and keys that they may hold, without a secret."""
 
 from __future__ import annotations
 
@@ -6,32 +6,48 @@ import time
 
 from sizewise.auth.authorization import is_allowed
 from sizewise.auth.tables import ApiKey
-from sizewise.errors import InvalidApiKey
-from sizewise.graphql.context import RequestContext, only_project
+from sizewise.errors import BadRequest, InvalidApiKey
+from sizewise.graphql.context import RequestContext, only_project, yielding_to_loop
 from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
 from sizewise.principal import KeyScope, Principal
+from sizewise.releases.edges.fleet import EdgeFilter, FleetEdge, Standing
+from sizewise.settings.environments import default_environment
+
+MAX_EDGES = 1_000
+"""On a page."""
 
 
-async def edges(context: RequestContext) -> list[FieldValues]:
-    found = await context.services.edges.list(context.principal.tenant, only_project(context))
-    return [
-        {
-            "name": each.name,
-            "kind": each.kind,
-            "project": each.project,
-            "key": each.key,
-            "release": each.release or None,
-            "build": each.build or None,
-            "version": each.version,
-            "seen": each.seen,
-            "records": each.records,
-            "waiting": each.waiting,
-            "lost": each.lost,
-            "note": each.note,
-        }
-        for each in found
-    ]
+async def edges(
+    context: RequestContext, filter: dict[str, object] | None = None, last: int = 50, before: str | None = None
+) -> FieldValues:
+    """Raises BadRequest if `last` is not from 1 to 1,000, or for a `before` that no page had."""
+    if not 1 <= last <= MAX_EDGES:
+        raise BadRequest(f"`last` is {last}", f"it is from 1 to {MAX_EDGES:,}", param="last")
+    context.charge_rows(last)
+    said = dict(filter or {})
+    standing = said.pop("standing", None)
+    criteria = EdgeFilter(
+        context.principal.tenant,
+        only_project(context),
+        standing=None if standing is None else Standing[str(standing)],
+        **{name: str(value) for name, value in said.items() if value is not None},
+    )
+    default = default_environment(context.get_app().settings.environments)
+    page = await context.services.edge_fleet.page(criteria, default, last, before)
+    return {"rows": yielding_to_loop(_edge(each) for each in page.rows), "before": page.before}
+
+
+def _edge(each: FleetEdge) -> FieldValues:
+    names = ("name", "kind", "project", "key", "version", "seen", "records", "waiting", "lost", "note", "environment")
+    return {
+        **{name: getattr(each, name) for name in names},
+        "release": each.release or None,
+        "build": each.build or None,
+        "wanted": each.wanted,
+        "wantedSince": each.changed,
+        "standing": each.standing.name,
+    }
 
 
 async def edge_keys(context: RequestContext) -> list[FieldValues]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sizewise.app import release_changes
 from sizewise.app import release_plan as plans
 from sizewise.app.application import Application
+from sizewise.app.edge_groups import promote_edge_groups, require_edge_groups
 from sizewise.app.release_effects import ReleaseEffect
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.money import format_dollars
+from sizewise.releases.edges.fleet import Standing
 from sizewise.releases.environments.tables import LiveRelease, PlanRow, ReleaseMove
 from sizewise.settings.environments import default_environment, source_of
 
@@ -32,16 +36,22 @@ async def apply_release(
     breaking: bool = False,
     reason: str = "",
     now: bool = False,
+    edges: Sequence[str] = (),
 ) -> FieldValues:
     app, principal = context.get_app(), context.principal
     if plan is not None and environment is None and release is None:
+        if edges:
+            planned = (await plans.find_plan(app, principal, plan)).row.environment
+            await require_edge_groups(app, principal, planned, edges, now=now)
         moved = await plans.apply_plan(app, principal, plan, breaking=breaking, reason=reason, now=now)
     elif plan is None and environment is not None and release is not None:
+        await require_edge_groups(app, principal, environment, edges, now=now)
         moved = await plans.apply_unplanned(
             app, principal, environment, release, breaking=breaking, reason=reason, now=now
         )
     else:
         raise BadRequest("name a `plan`, or an `environment` and a `release`", "a plan names both", param="plan")
+    await promote_edge_groups(app, principal, moved.environment, edges, breaking=breaking, reason=reason)
     return await _environment(context, app, moved.environment)
 
 
@@ -64,10 +74,12 @@ async def gate_release(context: RequestContext, plan: str, eval: str) -> FieldVa
 
 
 async def promote_release(
-    context: RequestContext, environment: str, breaking: bool = False, reason: str = ""
+    context: RequestContext, environment: str, breaking: bool = False, reason: str = "", edges: Sequence[str] = ()
 ) -> FieldValues:
-    app = context.get_app()
-    await plans.promote(app, context.principal, environment, breaking=breaking, reason=reason)
+    app, principal = context.get_app(), context.principal
+    await require_edge_groups(app, principal, environment, edges)
+    await plans.promote(app, principal, environment, breaking=breaking, reason=reason)
+    await promote_edge_groups(app, principal, environment, edges, breaking=breaking, reason=reason)
     return await _environment(context, app, environment)
 
 
@@ -86,6 +98,10 @@ async def _environment(context: RequestContext, app: Application, name: str) -> 
         found = await context.services.release_plans.list_open(place, PLANS)
         return [_open_plan(each) for each in found if each.base == base]
 
+    async def edge_counts(info: object) -> FieldValues:
+        counts = await context.services.edge_fleet.counts(place, default_environment(known))
+        return {"total": sum(counts.values()), **{each.name: counts.get(each, 0) for each in Standing}}
+
     return {
         "name": name,
         "isDefault": name == default_environment(known),
@@ -95,6 +111,7 @@ async def _environment(context: RequestContext, app: Application, name: str) -> 
         "problem": release_changes.serving(app).state(place).problem,
         "moves": [_move(each) for each in moves],
         "plans": open_plans,
+        "edges": edge_counts,
     }
 
 

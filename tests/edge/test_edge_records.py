@@ -41,7 +41,7 @@ name = "shop"
 origin = "{origin}"
 key = "env:EDGE_KEY"
 """
-EDGES = "{ edges { name kind records waiting lost release seen } }"
+EDGES = "{ edges(last: 1000) { rows { name kind records waiting lost release seen } } }"
 RECORDS = "{ records(last: 100) { rows { trace model policy status costUsd tags key } } }"
 
 
@@ -164,7 +164,7 @@ def _traces(home: Served) -> set[str]:
 def _edges(home: Served) -> list[dict[str, Any]]:
     answer = graphql(home, EDGES)
     assert answer.data is not None, answer.errors
-    found: list[dict[str, Any]] = answer.data["edges"]
+    found: list[dict[str, Any]] = answer.data["edges"]["rows"]
     return found
 
 

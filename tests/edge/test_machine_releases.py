@@ -40,7 +40,7 @@ gate:
   - {score: right, not_worse_by: 0.2}
 """
 OTHER_KEY = "A" * 43 + "="
-EDGES = "{ edges { name release note } }"
+EDGES = "{ edges(last: 1000) { rows { name release note } } }"
 
 
 @dataclass
@@ -135,7 +135,7 @@ def live(server: Served) -> str:
 
 
 def state(gateway: Served) -> dict[str, str]:
-    found = graphql(gateway, EDGES).data["edges"]
+    found = graphql(gateway, EDGES).data["edges"]["rows"]
     return dict(found[0]) if found else {}
 
 

@@ -23,7 +23,7 @@ origin = "{origin}"
 key = "env:EDGE_KEY"
 """
 RECORDS = "{ records(last: 1000) { rows { trace tags } } }"
-EDGES = "{ edges { name kind records lost waiting } }"
+EDGES = "{ edges(last: 1000) { rows { name kind records lost waiting } } }"
 
 
 @contextlib.contextmanager
@@ -111,4 +111,4 @@ def _traces(server: Served) -> set[str]:
 
 
 def _edges(server: Served) -> dict[str, dict[str, object]]:
-    return {each["name"]: each for each in graphql(server, EDGES).data["edges"]}
+    return {each["name"]: each for each in graphql(server, EDGES).data["edges"]["rows"]}

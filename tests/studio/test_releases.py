@@ -299,31 +299,3 @@ def test_story_49_a_new_name_of_a_variable_breaks_callers_and_the_plan_says_so(
         page.get_by_role("button", name="Apply").click()
         opened.picture("plan-broken")
         assert opened.inaccessible() == [] and opened.wrong() == []
-
-
-def test_edges_are_listed_with_what_they_lag_behind_and_say_the_troubled_first(
-    browser: Any, released: Served, owners: tuple[Browser, Browser]
-) -> None:
-    key = key_of(released.home, "prod", "serve_edge")
-    now, before = live(released.home)["prod"], "0" * 64
-    refused = "'prod' requires evals that have not passed: city: FAIL: right fell by 100 points"
-    reports: list[dict[str, Any]] = [
-        {"edge": "fresh-worker", "kind": "worker", "release": now, "records": []},
-        {"edge": "till-behind", "kind": "machine", "release": before, "waiting": 3, "records": []},
-        {"edge": "till-refused", "kind": "machine", "release": before, "note": refused, "records": []},
-    ]
-    for each in reports:
-        assert released.ask("/edge/records", {"version": "1.0", **each}, key=key).status == 200
-    for phone in (False, True):
-        with tab(browser, released, owners[0], phone=phone) as opened:
-            opened.open("/releases")
-            table = opened.page.get_by_role("region", name="Edges").get_by_role("row")
-            opened.page.get_by_role("cell", name="till-behind").wait_for()
-            rows = [row.inner_text() for row in table.all()[1:]]
-            assert "till-refused" in rows[0] and "right fell by 100 points" in rows[0]
-            assert "till-behind" in rows[1] and "live nowhere" in rows[1]
-            assert phone or "3 wait" in rows[1]
-            assert "live in" in next(row for row in rows if "fresh-worker" in row)
-            opened.picture(f"releases-edges-{'phone' if phone else 'light'}")
-            assert opened.inaccessible() == []
-            assert opened.wrong() == []

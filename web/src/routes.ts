@@ -157,6 +157,13 @@ export const routes: readonly Route[] = [
     load: () => import('./releases/Releases.svelte'),
   },
   {
+    path: '/releases/edges',
+    title: 'Edges',
+    entry: 'Releases',
+    may: RELEASES,
+    load: () => import('./releases/Edges.svelte'),
+  },
+  {
     path: '/releases/plan/:id',
     title: 'Plan',
     entry: 'Releases',
@@ -316,7 +323,13 @@ export const entries: readonly Entry[] = [
       { path: '/settings', title: 'Settings', may: SETTINGS },
     ],
   },
-  { name: 'Releases', tabs: [{ path: '/releases', title: 'Releases', may: RELEASES }] },
+  {
+    name: 'Releases',
+    tabs: [
+      { path: '/releases', title: 'Releases', may: RELEASES },
+      { path: '/releases/edges', title: 'Edges', may: RELEASES },
+    ],
+  },
 ];
 
 export function find(path: string): { route: Route; parameters: Parameters } | null {

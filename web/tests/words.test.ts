@@ -1,6 +1,6 @@
 // Amounts, times and counts are shown as they are: exact, and unknown where they are unknown.
 import { describe, expect, test } from 'vitest';
-import { behind } from '../src/releases/words';
+import { outcome, standings } from '../src/releases/words';
 import { dollars, sum } from '../src/words/money';
 import { share, several } from '../src/words/size';
 import { ago, duration } from '../src/words/time';
@@ -47,17 +47,18 @@ test('a share of nothing is no number', () => {
   expect(several(2, 'query', 'queries')).toBe('2 queries');
 });
 
-describe('how far an edge is behind', () => {
-  const environments = [
-    { name: 'staging', live: { release: 'c' }, moves: [{ at: 5_000, before: 'b', release: 'c' }] },
-    { name: 'prod', live: { release: 'b' }, moves: [{ at: 3_000, before: 'a', release: 'b' }] },
-  ];
+describe('what an edge made of a release', () => {
+  const edge = { kind: 'machine', wantedSince: 3_000, seen: 5_000 };
   test.each([
-    [null, false, 'unknown'],
-    ['b', false, 'live in prod'],
-    ['c', false, 'live in staging'],
-    ['a', true, 'behind b since 2 min ago'],
-    ['x', true, 'live nowhere'],
-  ])('%s: %s', (release, late, words) => expect(behind(release, environments, 123_000)).toEqual({ late, words }));
-  test('a release without environments is not late', () => expect(behind('a', []).late).toBe(false));
+    [{ standing: 'failing' }, 'refused it'],
+    [{ standing: 'current' }, 'answers with it'],
+    [{ standing: 'current', wantedSince: null }, 'answers'],
+    [{ standing: 'silent' }, 'answers with it, last heard of 2 min ago'],
+    [{ standing: 'lagging' }, 'behind since 2 min ago, not taken yet'],
+    [{ standing: 'lagging', seen: 1_000 }, 'behind since 2 min ago, not seen since'],
+    [{ standing: 'lagging', kind: 'worker' }, 'behind since 2 min ago, it gets it by: sizewise edge deploy'],
+    [{ standing: 'revoked' }, 'its key is not valid'],
+  ] as const)('%j: %s', (more, words) => expect(outcome({ ...edge, ...more }, 125_000)).toBe(words));
+  test('how many stand how', () =>
+    expect(standings({ failing: 3, lagging: 0, silent: 0, current: 970, revoked: 0 })).toBe('3 failing, 970 current'));
 });

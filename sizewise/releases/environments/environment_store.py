@@ -53,7 +53,7 @@ class EnvironmentStore:
         """Makes `release` live. `before`: what is live as the caller knows it. Raises Conflict if that has changed."""
         after = LiveRelease(*place, release, changed=_now(), by=_who(principal))
         if before is None:
-            told = _event(principal, place, f"release.{action}", None, after)
+            told = _event(principal, place, f"release.{action}", None, after, reason)
             done = await self._write(lambda c: tables.insert_first(c, after, action, _short(reason), told))
             if not done:
                 raise _moved(place)
@@ -90,18 +90,19 @@ class EnvironmentStore:
         self, principal: Principal, before: LiveRelease, after: LiveRelease, action: str, reason: str
     ) -> LiveRelease:
         after = replace(after, changed=_now(), by=_who(principal))
-        told = _event(principal, before.place, f"release.{action}", before, after)
+        told = _event(principal, before.place, f"release.{action}", before, after, reason)
         if not await self._write(lambda c: tables.move(c, before, after, action, _short(reason), told)):
             raise _moved(before.place)
         return replace(after, epoch=before.epoch + 1)
 
 
 def _event(
-    principal: Principal, place: Place, action: str, before: LiveRelease | None, after: LiveRelease
+    principal: Principal, place: Place, action: str, before: LiveRelease | None, after: LiveRelease, reason: str
 ) -> AuditEvent:
     tenant, project, environment = place
     resource = f"environment:{project}/{environment}"
-    return audit_event(principal, tenant, action, resource, None if before is None else _shown(before), _shown(after))
+    shown = {**_shown(after), **({"reason": _short(reason)} if reason else {})}
+    return audit_event(principal, tenant, action, resource, None if before is None else _shown(before), shown)
 
 
 def _shown(live: LiveRelease) -> Snapshot:

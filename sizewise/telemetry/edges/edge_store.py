@@ -1,23 +1,20 @@
-"""Edge store: takes the reports of edges, each record once, and lists the edges; decides no access."""
+"""Edge store: takes the reports of edges, each record once; decides no access."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 
 from sizewise.principal import Principal
-from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
+from sizewise.storage.database import AsyncTransactionRunner
 from sizewise.telemetry.edges import tables
 from sizewise.telemetry.edges.report import EdgeReport
-from sizewise.telemetry.edges.tables import EdgeState
 
 
 class EdgeStore:
     """`ids`: of records, in the order of their arrival here."""
 
-    def __init__(self, read: TransactionRunner, write: AsyncTransactionRunner, ids: Iterator[int]) -> None:
-        self._read = read
+    def __init__(self, write: AsyncTransactionRunner, ids: Iterator[int]) -> None:
         self._write = write
         self._ids = ids
 
@@ -25,6 +22,3 @@ class EdgeStore:
         """The number of new records; all are durable then. Raises StorageError."""
         now = time.time_ns() // 1_000_000
         return await self._write(lambda c: tables.store_report(c, sender, report, self._ids, now))
-
-    async def list(self, tenant: str, project: str = "") -> list[EdgeState]:
-        return await asyncio.to_thread(self._read, lambda c: tables.list_edges(c, tenant, project))

@@ -14,6 +14,7 @@ from functools import partial
 from hashlib import sha256
 
 import msgspec
+from msgspec import Struct
 
 from sizewise import __version__
 from sizewise.errors import ConfigError, SizewiseError
@@ -42,6 +43,15 @@ MAX_NOTE = 500
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=10, between_bytes=5, total=20)
 
 
+class MachineStanding(Struct, frozen=True):
+    """What this machine answers with, and why not with what its gateway `offered`, live there since then (unix ms)."""
+
+    release: str = ""
+    note: str = ""
+    offered: str = ""
+    offered_since: int = 0
+
+
 class MachineReports:
     """One per server; does nothing without `machine` in [edge]. Outlives a reload."""
 
@@ -58,8 +68,9 @@ class MachineReports:
         self._reported = 0.0
         self._lost = 0
         self.problem = ""
-        self.release, self.note = "", ""
-        """What this machine answers with, and why not with what its gateway offers: told by `EdgeReleases`."""
+        self.standing = MachineStanding()
+        """Told by `EdgeReleases`. A change of it is reported at once."""
+        self._told = self.standing
 
     def prepare(self, settings: EdgeSettings, client: HttpClient) -> Callable[[], None]:
         """Returns the function that applies the settings. Raises ConfigError."""
@@ -106,24 +117,27 @@ class MachineReports:
             await self._write(partial(tables.store_position, position=until))
             after = until
         found = await asyncio.to_thread(self._read, partial(tables.own_records, after=after, until=until, limit=BATCH))
-        if not found.records and self._clock() - self._reported < QUIET_S:
+        standing = self.standing
+        if not found.records and standing == self._told and self._clock() - self._reported < QUIET_S:
             return False
-        await self._bring(found.records, found.waiting)
-        self._reported = self._clock()
+        await self._bring(found.records, found.waiting, standing)
+        self._reported, self._told = self._clock(), standing
         if found.records:
             await self._write(partial(tables.store_position, position=found.records[-1].record.id))
         return len(found.records) == BATCH
 
-    async def _bring(self, records: Sequence[RecordWithAttempts], waiting: int) -> None:
+    async def _bring(self, records: Sequence[RecordWithAttempts], waiting: int, standing: MachineStanding) -> None:
         """A record that the gateway cannot read is lost, and the others around it are not."""
         report = EdgeReport(
             edge=self._settings.machine,
             kind="machine",
-            release=self.release,
+            release=standing.release,
             version=__version__,
             waiting=waiting,
             lost=self._lost,
-            note=self.note[:MAX_NOTE],
+            note=standing.note[:MAX_NOTE],
+            offered=standing.offered,
+            offered_since=standing.offered_since,
             records=[_record(self._settings.machine, each) for each in records],
         )
         if await self._post(report):
@@ -133,8 +147,8 @@ class MachineReports:
             log.error("the gateway cannot read a record of this machine: it has another version")
             return
         middle = len(records) // 2
-        await self._bring(records[:middle], waiting)
-        await self._bring(records[middle:], waiting)
+        await self._bring(records[:middle], waiting, standing)
+        await self._bring(records[middle:], waiting, standing)
 
     async def _post(self, report: EdgeReport) -> bool:
         """False: the gateway cannot read it. Raises SizewiseError if it has to be sent again."""

@@ -66,7 +66,7 @@ class EdgeRecord(Struct, frozen=True):
 
 class EdgeReport(Struct, frozen=True):
     """`build`: of the Worker's data. `waiting`: records that the edge still has; `lost`: those that it had no room for,
-    since it began.
+    since it began. `note`: why it does not answer with the release `offered`, which is live since then (unix ms).
     """
 
     edge: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -77,4 +77,6 @@ class EdgeReport(Struct, frozen=True):
     waiting: Count = 0
     lost: Count = 0
     note: Reason = ""
+    offered: Digest = ""
+    offered_since: Count = 0
     records: Annotated[list[EdgeRecord], Meta(max_length=MAX_RECORDS)] = []

@@ -1,37 +1,49 @@
-"""Tables of edges: what each runs and when it reported, and the ids of its records, so that each counts once."""
+"""Tables of edges: where each belongs, what it runs and when it reported; ids of records, so that each counts once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, func, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.principal import Principal
+from sizewise.storage.database import migration_statement
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 from sizewise.storage.upsert import insert_if_absent, upsert
 from sizewise.telemetry.edges.report import EdgeAttempt, EdgeRecord, EdgeReport
 from sizewise.telemetry.tables import ATTEMPTS, RECORDS, RecordWithAttempts, ended_records, join_tags
 
 META = MetaData()
+
+
+def _first() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("tenant", Text, primary_key=True),
+        Column("name", Text, primary_key=True),
+        Column("project", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("release", Text, nullable=False),
+        Column("build", Text, nullable=False),
+        Column("version", Text, nullable=False),
+        Column("seen", BIG_INTEGER, nullable=False),  # unix ms
+        Column("records", BIG_INTEGER, nullable=False),
+        Column("waiting", BIG_INTEGER, nullable=False),
+        Column("lost", BIG_INTEGER, nullable=False),
+        Column("note", Text, nullable=False),
+    ]
+
+
 EDGES = Table(
     "edges",
     META,
-    Column("tenant", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("release", Text, nullable=False),
-    Column("build", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("seen", BIG_INTEGER, nullable=False),  # unix ms
-    Column("records", BIG_INTEGER, nullable=False),
-    Column("waiting", BIG_INTEGER, nullable=False),
-    Column("lost", BIG_INTEGER, nullable=False),
-    Column("note", Text, nullable=False),
+    *_first(),
+    Column("environment", Text, nullable=False, server_default=""),  # of its key, as that names it
+    Column("offered", Text, nullable=False, server_default=""),  # hash: what `note` is about; empty: it did not say
+    Column("offered_since", BIG_INTEGER, nullable=False, server_default="0"),  # unix ms
 )
 ARRIVED = Table(
     "edge_records",
@@ -47,36 +59,26 @@ POSITION = Table(
     Column("tenant", Text, primary_key=True),
     Column("position", BIG_INTEGER, nullable=False),
 )
-SCHEMA = Migrations("edges", ((CreateTable(EDGES), CreateTable(ARRIVED), CreateIndex(BY_SEEN), CreateTable(POSITION)),))
+SCHEMA = Migrations(
+    "edges",
+    (
+        (
+            CreateTable(Table("edges", MetaData(), *_first())),
+            CreateTable(ARRIVED),
+            CreateIndex(BY_SEEN),
+            CreateTable(POSITION),
+        ),
+        (
+            migration_statement("ALTER TABLE edges ADD COLUMN environment TEXT NOT NULL DEFAULT ''"),
+            migration_statement("ALTER TABLE edges ADD COLUMN offered TEXT NOT NULL DEFAULT ''"),
+            migration_statement("ALTER TABLE edges ADD COLUMN offered_since BIGINT NOT NULL DEFAULT 0"),
+        ),
+    ),
+)
 ALL_TENANTS = "*"
 KEPT_DAYS = 90
 """Days for which a record that comes again is known: longer than any edge keeps one."""
 DELETED_ROWS = 5_000
-
-
-class EdgeState(Struct, frozen=True):
-    """An edge as of its last report at `seen` (unix ms). `records`: how many it brought."""
-
-    tenant: str
-    name: str
-    project: str
-    key: str
-    kind: str
-    release: str
-    build: str
-    version: str
-    seen: int
-    records: int
-    waiting: int
-    lost: int
-    note: str
-
-
-def list_edges(connection: Connection, tenant: str, project: str = "") -> list[EdgeState]:
-    """The latest report first. `project`: only of that one."""
-    mine = EDGES.c.tenant == tenant
-    query = select(EDGES).where(mine & (EDGES.c.project == project) if project else mine)
-    return [EdgeState(*row) for row in connection.execute(query.order_by(EDGES.c.seen.desc(), EDGES.c.name))]
 
 
 def store_report(connection: Connection, sender: Principal, report: EdgeReport, ids: Iterator[int], now: int) -> int:
@@ -108,7 +110,7 @@ def store_report(connection: Connection, sender: Principal, report: EdgeReport, 
 def _update_edge(connection: Connection, sender: Principal, report: EdgeReport, count: int, now: int) -> None:
     its = EDGES.c
     state: dict[str, Any] = {name: getattr(report, name) for name in REPORTED}
-    state |= {"project": sender.project, "key": sender.key_id, "seen": now}
+    state |= {"project": sender.project, "key": sender.key_id, "environment": sender.environment, "seen": now}
     key = {"tenant": sender.tenant, "name": report.edge}
     upsert(connection, EDGES, key, {**state, "records": count}, {**state, "records": its.records + count})
 
@@ -145,7 +147,7 @@ def _record(number: int, each: EdgeRecord, sender: Principal, report: EdgeReport
     }
 
 
-REPORTED = ("kind", "release", "build", "version", "waiting", "lost", "note")
+REPORTED = ("kind", "release", "build", "version", "waiting", "lost", "note", "offered", "offered_since")
 TOKENS = ("input", "output", "cached", "cache_write", "reasoning")
 
 

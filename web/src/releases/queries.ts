@@ -1,7 +1,11 @@
 // Typed documents of this room, generated from queries.graphql by `make docs`; do not edit.
 import type { Document } from '../api/document';
 
-export type EnvironmentCard = { name: string; isDefault: boolean; source: string; approve: number; live: { release: string; previous: string | null; canary: string | null; share: number; changed: number; changedBy: string; } | null; problem: string; moves: Array<{ release: string; before: string | null; at: number; by: string; action: string; reason: string; }>; plans: Array<{ id: string; release: string; source: string; created: number; createdBy: string; }>; };
+export type EnvironmentCard = { name: string; isDefault: boolean; source: string; approve: number; live: { release: string; previous: string | null; canary: string | null; share: number; changed: number; changedBy: string; } | null; problem: string; moves: Array<{ release: string; before: string | null; at: number; by: string; action: string; reason: string; }>; plans: Array<{ id: string; release: string; source: string; created: number; createdBy: string; }>; edges: EdgeCounts; };
+
+export type EdgeCounts = { total: number; failing: number; lagging: number; silent: number; current: number; revoked: number; };
+
+export type EdgeRow = { name: string; kind: string; environment: string; standing: 'failing' | 'lagging' | 'silent' | 'current' | 'revoked'; release: string | null; wanted: string | null; wantedSince: number | null; version: string; seen: number; records: number; waiting: number; lost: number; note: string; };
 
 export type SavedRelease = { hash: string; created: number; createdBy: string; parts: Array<{ kind: string; name: string; version: string; }>; };
 
@@ -11,14 +15,24 @@ export type CanaryMeasure = { name: string; margin: number; value: number | null
 
 export type CanaryView = { environment: string; release: string; stable: string; state: string; paused: boolean; step: number; steps: Array<number>; share: number; started: number; ended: number | null; reason: string; sentence: string; evidenceSentence: string; limits: Array<string>; units: { canary: number; stable: number; step: number; needed: number; }; pairs: { seen: number; needed: number; }; evidence: { value: number; needed: number; metric: string; clock: string; }; certification: { value: number; needed: number; metric: string; forecastDays: number | null; }; metrics: Array<CanaryMeasure>; failures: Array<{ trace: string; at: number; }>; ticks: Array<{ at: number; canaryUnits: number; stableUnits: number; metrics: Array<CanaryMeasure>; }>; lastTick: number | null; servers: Array<{ name: string; at: number; confirmed: boolean; }>; };
 
-export type ReleaseOverview = { environments: Array<EnvironmentCard>; edges: Array<{ name: string; kind: string; release: string | null; version: string; seen: number; records: number; waiting: number; lost: number; note: string; }>; releases: Array<SavedRelease>; gitSync: { url: string; branch: string; commit: string | null; release: string | null; checked: number | null; error: string | null; } | null; };
+export type ReleaseOverview = { environments: Array<EnvironmentCard>; edges: { rows: Array<EdgeRow>; before: string | null; }; releases: Array<SavedRelease>; gitSync: { url: string; branch: string; commit: string | null; release: string | null; checked: number | null; error: string | null; } | null; };
 export const releaseOverviewDocument: Document<ReleaseOverview, object> = {
-  text: `query ReleaseOverview{environments{...EnvironmentCard}edges{name kind release version seen records waiting lost note}releases(last:100){...SavedRelease}gitSync{url branch commit release checked error}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}`,
+  text: `query ReleaseOverview{environments{...EnvironmentCard}edges(last:8){rows{...EdgeRow}before}releases(last:100){...SavedRelease}gitSync{url branch commit release checked error}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}edges{...EdgeCounts}}fragment EdgeCounts on EdgeCounts{total failing lagging silent current revoked}fragment EdgeRow on Edge{name kind environment standing release wanted wantedSince version seen records waiting lost note}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}`,
+};
+
+export type EdgeList = { edges: { rows: Array<EdgeRow>; before: string | null; }; };
+export const edgeListDocument: Document<EdgeList, { filter?: { environment?: string | null; standing?: 'failing' | 'lagging' | 'silent' | 'current' | 'revoked' | null; words?: string | null; } | null; last: number; before?: string | null; }> = {
+  text: `query EdgeList($filter:EdgeFilter$last:Int!$before:String){edges(filter:$filter last:$last before:$before){rows{...EdgeRow}before}}fragment EdgeRow on Edge{name kind environment standing release wanted wantedSince version seen records waiting lost note}`,
+};
+
+export type EdgeGroups = { environments: Array<{ name: string; source: string; approve: number; live: { release: string; changed: number; } | null; edges: EdgeCounts; }>; };
+export const edgeGroupsDocument: Document<EdgeGroups, object> = {
+  text: `query EdgeGroups{environments{name source approve live{release changed}edges{...EdgeCounts}}}fragment EdgeCounts on EdgeCounts{total failing lagging silent current revoked}`,
 };
 
 export type ReleaseDetail = { release: SavedRelease & { requires: unknown; }; environments: Array<EnvironmentCard>; };
 export const releaseDetailDocument: Document<ReleaseDetail, { hash: string; }> = {
-  text: `query ReleaseDetail($hash:String!){release(hash:$hash){...SavedRelease requires}environments{...EnvironmentCard}}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}}`,
+  text: `query ReleaseDetail($hash:String!){release(hash:$hash){...SavedRelease requires}environments{...EnvironmentCard}}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}edges{...EdgeCounts}}fragment EdgeCounts on EdgeCounts{total failing lagging silent current revoked}`,
 };
 
 export type ReleasePartText = { releasePart: { content: string; }; };
@@ -42,8 +56,8 @@ export const releaseApproveDocument: Document<ReleaseApprove, { plan: string; }>
 };
 
 export type ReleaseApply = { applyRelease: { name: string; live: { release: string; canary: string | null; } | null; }; };
-export const releaseApplyDocument: Document<ReleaseApply, { plan: string; breaking: boolean; reason: string; }> = {
-  text: `mutation ReleaseApply($plan:String!$breaking:Boolean!$reason:String!){applyRelease(plan:$plan breaking:$breaking reason:$reason){name live{release canary}}}`,
+export const releaseApplyDocument: Document<ReleaseApply, { plan: string; breaking: boolean; reason: string; edges: Array<string>; }> = {
+  text: `mutation ReleaseApply($plan:String!$breaking:Boolean!$reason:String!$edges:[String!]!){applyRelease(plan:$plan breaking:$breaking reason:$reason edges:$edges){name live{release canary}}}`,
 };
 
 export type ReleaseRollback = { rollbackRelease: { name: string; live: { release: string; } | null; }; };

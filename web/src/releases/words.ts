@@ -1,5 +1,6 @@
 // The words of releases: short hashes, where a release comes from, what was done; pure.
 
+import { count } from '../words/size';
 import { ago } from '../words/time';
 
 export const short = (hash: string): string => hash.slice(0, 12);
@@ -44,29 +45,34 @@ export function difference(metric: string, value: number | null): string {
   return `${value > 0 ? '+' : value < 0 ? '−' : ''}${size}`;
 }
 
-/** What the lag of an edge is measured against. */
-export interface Environment {
-  readonly name: string;
-  readonly live: { readonly release: string } | null;
-  readonly moves: readonly { readonly at: number; readonly before: string | null; readonly release: string }[];
+interface Standing {
+  readonly kind: string;
+  readonly standing: 'failing' | 'lagging' | 'silent' | 'current' | 'revoked';
+  readonly wantedSince: number | null;
+  readonly seen: number;
 }
 
-/** Whether a release is live somewhere, or since when it is not. */
-export function behind(
-  release: string | null,
-  environments: readonly Environment[],
-  now = Date.now(),
-): { late: boolean; words: string } {
-  if (!release) return { late: false, words: 'unknown' };
-  const live = environments.filter((each) => each.live?.release === release).map((each) => each.name);
-  if (live.length > 0) return { late: false, words: `live in ${live.join(', ')}` };
-  const left = environments.flatMap((each) => each.moves.filter((move) => move.before === release));
-  const last = left.sort((a, b) => b.at - a.at)[0];
-  if (!last) return { late: environments.some((each) => each.live), words: 'live nowhere' };
-  return { late: true, words: `behind ${short(last.release)} since ${ago(last.at, now)}` };
+/** What an edge made of the release that is live in its environment. */
+export function outcome(edge: Standing, now = Date.now()): string {
+  if (edge.standing === 'failing') return 'refused it';
+  if (edge.standing === 'revoked') return 'its key is not valid';
+  if (edge.standing === 'silent') return `answers with it, last heard of ${ago(edge.seen, now)}`;
+  if (edge.standing === 'current') return edge.wantedSince === null ? 'answers' : 'answers with it';
+  const since = edge.wantedSince ?? 0;
+  const heard =
+    edge.kind === 'worker'
+      ? 'it gets it by: sizewise edge deploy'
+      : edge.seen > since
+        ? 'not taken yet'
+        : 'not seen since';
+  return `behind since ${ago(since, now)}, ${heard}`;
 }
 
-const QUIET_MS = 120_000;
+export const STANDINGS = ['failing', 'lagging', 'silent', 'current', 'revoked'] as const;
 
-/** Nothing was heard of it for longer than its pauses between two reports explain. */
-export const isQuiet = (seen: number, now = Date.now()): boolean => now - seen > QUIET_MS;
+/** `3 failing, 970 current`. */
+export function standings(counts: Record<(typeof STANDINGS)[number], number>): string {
+  return STANDINGS.filter((each) => counts[each] > 0)
+    .map((each) => `${count(counts[each])} ${each}`)
+    .join(', ');
+}

@@ -1,1 +1,0 @@
-import"./vendor-CsC6NDrB.js";import{j as e}from"./kit-B7nznVcE.js";import{t}from"./Sessions-ChAu9TeK.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};
