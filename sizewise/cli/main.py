@@ -46,7 +46,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),
     "scores": LazyCommand("sizewise.cli.scores:scores", "Judgements of users, people, judges: list, add."),
     "savings": LazyCommand(
-        "sizewise.cli.savings:savings", "Show what policies saved, and the measured loss of quality."
+        "sizewise.cli.savings:savings",
+        "Show what policies saved, in money and energy, and the measured loss of quality.",
     ),
     "usage": LazyCommand("sizewise.cli.usage:usage", "Show requests, tokens and cost, the dearest first."),
     "keys": LazyCommand("sizewise.cli.keys:keys", "Manage API keys: list, create, rotate, revoke."),
