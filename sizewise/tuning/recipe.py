@@ -37,8 +37,8 @@ MOST_EPOCHS = 20
 FLOPS_PER_PARAMETER = 4.0
 """Of one token: forward, and backward to the adapter; the base gets no gradient. An embedding is looked up, and gives
 logits for answers alone."""
-START_S = 20.0
-"""To import PyTorch and read the base."""
+START_S = 70.0
+"""To import PyTorch, read the base, and answer the probes of both runtimes and the canaries afterwards."""
 RUNTIME_BYTES = 500_000_000
 """PyTorch, transformers and PEFT in memory."""
 LOADING_COPIES = 1.6
