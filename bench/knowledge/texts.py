@@ -58,7 +58,7 @@ def term(word: str) -> int:
 
 def made(many: int, questions: int) -> Texts:
     dice = random.Random(11)
-    passages = list(islice(_windows(dice), many))
+    passages = list(islice(windows(dice), many))
     if len(passages) < many:
         raise SystemExit(f"there is text for {len(passages)} passages only: ask for fewer with --passages")
     common = Counter(word for passage in passages for word in set(passage))
@@ -79,7 +79,8 @@ def made(many: int, questions: int) -> Texts:
     )
 
 
-def _windows(dice: random.Random) -> Iterator[list[str]]:
+def windows(dice: random.Random) -> Iterator[list[str]]:
+    """Words of each window, in lower case."""
     folders = [Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))]
     files = sorted({file for folder in folders for file in folder.rglob("*.py")})
     dice.shuffle(files)

@@ -1,6 +1,9 @@
-"""What each page of the studio and each verb takes in a home with much in it: records, keys, flows and audit entries.
+"""What each page of the studio and each verb takes in a home with much in it: records, keys, flows and passages.
 
-    python -m bench.volume.run [--records 1000000] [--keys 1000] [--flows 300] [--rounds 3] [--json]
+    python -m bench.volume.run [--records 1000000] [--keys 1000] [--flows 300] [--passages 100000] [--rounds 3] [--json]
+
+The passages' text is real (bench/knowledge/texts.py); their vectors are those of the echo provider, as an embedding
+model would take most of an hour for them.
 
 A page's time is the browser's, from the navigation until its last question to /graphql is answered; the slowest of
 them is named. A verb's is its whole process. Needs Debian's Chromium and `make .venv/browser/ready`.
@@ -10,16 +13,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.knowledge.texts import windows
 from bench.studio.run import multiply, wait_until_summed
 from sizewise.gateway.studio import PAGES
 from tests.auth.user_client import new_user
@@ -50,7 +57,22 @@ VERBS = (
     "scores list",
     "decisions list",
     "doctor",
+    "knowledge list",
+    "knowledge list manual",
+    "knowledge show manual manual/part_7.txt",
+    "knowledge search manual 'find the module that opens a file'",
+    "knowledge search manual 'find the module that opens a file' --mode words",
 )
+CHANGES = ("knowledge add manual {home}/more", "knowledge remove manual more/one.txt")
+"""Run once: a document of as many passages as the others."""
+BASE = """
+[knowledge.manual]
+embedding_model = "near/vectors"
+chunk_tokens = 100
+chunk_overlap = 0
+"""
+PASSAGES_OF_ONE = 100
+"""In a document."""
 OPERATION = re.compile(r"(?:query|mutation|subscription) (\w+)")
 LOADED = """() => Math.max(0, ...performance.getEntriesByType('resource')
   .filter((each) => each.name.endsWith('/graphql')).map((each) => each.responseEnd))"""
@@ -75,11 +97,12 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--keys", type=int, default=1_000)
     parser.add_argument("--flows", type=int, default=300)
+    parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = list(measured(Path(folder), asked.records, asked.keys, asked.flows, asked.rounds))
+        rows = list(measured(Path(folder), asked))
     if asked.json:
         print(json.dumps(rows))
         return
@@ -88,23 +111,41 @@ def main() -> None:
         print(f"{row['what']:44} {row['ms']:7.0f} ms {over:5} {row['slowest']}")
 
 
-def measured(home: Path, records: int, keys: int, flows: int, rounds: int) -> Iterator[dict[str, Any]]:
+def measured(home: Path, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     write_flow(home)
-    for number in range(flows):
+    for number in range(asked.flows):
         (home / "flows" / f"flow_{number}.yaml").write_text(FLOW.format(number))
-    with serving(home, SETTINGS) as server, driven() as browser:
+    with serving(home, SETTINGS + BASE) as server, driven() as browser:
         fill(server)
         client = new_user(server, "bench@example.com", "owner")
-        for number in range(keys):
+        for number in range(asked.keys):
             made = graphql(server, "mutation($name: String!) { createKey(name: $name) { secret } }", name=f"k{number}")
             assert made.errors == [], made.errors
-        multiply(home, records)
+        _fill_knowledge(home, asked.passages)
+        multiply(home, asked.records)
         wait_until_summed(home)
-        for path in PAGES:
-            if "{" not in path:
-                yield min((_page(browser, server, client, path) for _ in range(rounds)), key=lambda each: each["ms"])
+        pages = [path for path in PAGES if "{" not in path]
+        for path in [*pages, "/knowledge/manual"]:
+            yield min((_page(browser, server, client, path) for _ in range(asked.rounds)), key=lambda each: each["ms"])
         for verb in VERBS:
-            yield {"what": f"sizewise {verb}", "budget": VERB_MS, **_verb(home, verb, rounds)}
+            yield {"what": f"sizewise {verb}", "budget": VERB_MS, **_verb(home, verb, asked.rounds)}
+        for verb in CHANGES:
+            yield {"what": f"sizewise {verb}", "budget": VERB_MS, **_verb(home, verb, 1)}
+
+
+def _fill_knowledge(home: Path, passages: int) -> None:
+    """Documents as one adds them; and one more, to be added when all are there."""
+    texts = (" ".join(each) for each in windows(random.Random(11)))
+    for folder, documents in (("manual", -(-passages // PASSAGES_OF_ONE)), ("more", 1)):
+        (home / folder).mkdir()
+        for number in range(documents):
+            name = "one.txt" if folder == "more" else f"part_{number}.txt"
+            (home / folder / name).write_text("\n\n".join(islice(texts, PASSAGES_OF_ONE)))
+    began = time.monotonic()
+    words = [sys.executable, "-m", "sizewise", "knowledge", "add", "manual", str(home / "manual"), "--home", str(home)]
+    subprocess.run(words, check=True, stdout=sys.stderr)
+    print(f"added in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    subprocess.run([*words[:4], "list", "--home", str(home)], check=True, stdout=sys.stderr)
 
 
 def _page(browser: Any, server: Served, client: Any, path: str) -> dict[str, Any]:
@@ -129,7 +170,16 @@ def _verb(home: Path, verb: str, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         began = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "sizewise", *verb.split(), "--home", str(home)], capture_output=True, check=False
+            [
+                sys.executable,
+                "-m",
+                "sizewise",
+                *(each.format(home=home) for each in shlex.split(verb)),
+                "--home",
+                str(home),
+            ],
+            capture_output=True,
+            check=False,
         )
         times.append((time.perf_counter() - began) * 1000)
     last = done.stderr.decode().strip().splitlines()[:1] if done.returncode else []
