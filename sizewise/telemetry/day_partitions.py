@@ -64,6 +64,8 @@ def prepare_days(connection: Connection) -> bool:
 def _add_day(connection: Connection, table: str, key: str, day: str, first: int, until: int) -> None:
     made, rest = f"{table}_{day}", f"{table}_default"
     connection.exec_driver_sql(LOCK_TIMEOUT)
+    # a row that was on its way to the default one would be refused there
+    connection.exec_driver_sql(f"LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE")
     connection.exec_driver_sql(f"LOCK TABLE {rest} IN ACCESS EXCLUSIVE MODE")
     connection.exec_driver_sql(f"CREATE TABLE {made} (LIKE {table} INCLUDING ALL)")
     connection.exec_driver_sql(

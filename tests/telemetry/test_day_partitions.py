@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,21 @@ def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_
     assert tables_of(database) == ["before", *(day(TODAY + each) for each in range(1, DAYS_AHEAD + 1))]
     assert short(Clockwork(database).usage().total) == ledger(rows, tried)
     database.close()
+
+
+def test_a_record_that_comes_while_its_day_is_made_is_kept(url: str) -> None:
+    database, other = (open_database(url, SCHEMAS) for _ in range(2))
+    rows, tried = traffic(1, NOW - 1, NOW, 1)
+    with ThreadPoolExecutor(1) as writer:
+        with database.write() as connection:
+            prepare_days(connection)
+            late = writer.submit(insert, other, rows, tried)
+            until(lambda: connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one())
+        late.result(30)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 1
+    for each in (database, other):
+        each.close()
 
 
 def test_days_are_dropped_and_their_sums_stay_those_of_the_ledger(url: str) -> None:
