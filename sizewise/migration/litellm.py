@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.evals.imports.source_files import ParsedFile, ParseYaml
+from sizewise.migration.litellm_budgets import EVERY_MODEL, report_unpriced
+from sizewise.migration.litellm_connections import ConnectionReader
 from sizewise.migration.litellm_deployments import AUTO_ROUTER, DeploymentReader
 from sizewise.migration.litellm_keys import read_rules
 from sizewise.migration.litellm_models import ModelTables, RoutingWishes
@@ -35,15 +37,19 @@ class ImportedSettings:
 
 def import_litellm(path: Path, parse: ParseYaml, environ: Mapping[str, str]) -> ImportedSettings:
     """`environ`: for addresses and regions that the file names by variable. Raises SizewiseError."""
+    presets = provider_presets()
     report, draft = MigrationReport(read_rules()), SettingsDraft()
     roots = _read_files(path, parse, report)
     draft.table("server")["embedded"] = False
     draft.comment("no models but those below; `true` adds the embedded ones", "server")
     draft.table("router")
-    tables = ModelTables(draft, report)
+    tables = ModelTables(draft, report, presets)
     entries = [entry for root in roots for entry in _items(root, "model_list")]
-    reader = DeploymentReader(report, _credentials(roots, report), environ)
+    connections = ConnectionReader(report, presets, environ)
+    credentials = _credentials(roots)
+    reader = DeploymentReader(report, credentials, connections, environ)
     read = [(entry, reader.read(entry)) for entry in entries if not _is_auto_router(entry)]
+    _report_credentials(roots, reader.used_credentials, report)
     tables.add([deployment for _, deployment in read if deployment is not None])
     wishes = _wishes(roots, tables, {entry.text("model_name") for entry in entries}, report)
     tables.route(wishes)
@@ -51,10 +57,11 @@ def import_litellm(path: Path, parse: ParseYaml, environ: Mapping[str, str]) -> 
         _add_auto_router(entry, tables, draft, report)
     for root in roots:
         read_sections(root, draft, report)
+    report_unpriced(draft, [*_budgets(roots), *tables.budgets], report)
     lines = report.lines()
     text = f"# From {path.name}, by `sizewise import litellm`.\n\n{draft.text()}"
-    presets = re.findall(r'^endpoint = "(.+)"$(?!(?:\n.+)*\nkey = )', text, re.MULTILINE)
-    keys = [*re.findall(r'"(env:[^"]+)"', text), *(provider_presets()[name].key for name in presets)]
+    named = re.findall(r'^endpoint = "(.+)"$(?!(?:\n.+)*\nkey = )', text, re.MULTILINE)
+    keys = [*re.findall(r'"(env:[^"]+)"', text), *(presets[name].key for name in named)]
     variables = sorted({key.removeprefix("env:") for key in keys if key})
     return ImportedSettings(text, lines, sum(each is not None for _, each in read), variables)
 
@@ -100,8 +107,18 @@ def _text(file: Path) -> str:
         if file.stat().st_size > MAX_BYTES:
             raise BadRequest(f"{file.name!r} is larger than {MAX_BYTES:,} bytes", "split it, and use `include`")
         return file.read_text("utf-8").removeprefix("\ufeff")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{file.name!r} cannot be read", "save it as UTF-8 text") from error
+    except OSError as error:
+        hint = "check its path and permissions; the files of an `include` lie beside the one that names them"
+        raise BadRequest(f"{file.name!r} cannot be read: {error.strerror}", hint) from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{file.name!r} is not UTF-8", "save it as UTF-8 text") from error
+
+
+def _budgets(roots: Sequence[ConfigNode]) -> Iterator[tuple[str, ConfigNode]]:
+    for root in roots:
+        settings = root.get("litellm_settings")
+        if settings is not None and (budget := settings.get("max_budget")):
+            yield EVERY_MODEL, budget
 
 
 def _items(root: ConfigNode, section: str) -> list[ConfigNode]:
@@ -109,15 +126,22 @@ def _items(root: ConfigNode, section: str) -> list[ConfigNode]:
     return list(found.items()) if found else []
 
 
-def _credentials(roots: Sequence[ConfigNode], report: MigrationReport) -> Mapping[str, ConfigNode]:
+def _credentials(roots: Sequence[ConfigNode]) -> Mapping[str, ConfigNode]:
+    """The values of each by its name."""
     found = dict[str, ConfigNode]()
-    for root in roots:
-        for each in _items(root, "credential_list"):
-            values = each.get("credential_values")
-            if each.text("credential_name") and values is not None and isinstance(values.value, dict):
-                found[each.text("credential_name")] = values
-                report.carried(each, "keys and addresses of the providers that name it")
+    for each in (one for root in roots for one in _items(root, "credential_list")):
+        values = each.get("credential_values")
+        if each.text("credential_name") and values is not None and isinstance(values.value, dict):
+            found[each.text("credential_name")] = values
     return found
+
+
+def _report_credentials(roots: Sequence[ConfigNode], used: Container[str], report: MigrationReport) -> None:
+    for each in (one for root in roots for one in _items(root, "credential_list")):
+        if each.text("credential_name") in used:
+            report.carried(each, "keys and addresses of the providers that name it")
+        else:
+            report.refused(each, "no model that was carried has this credential")
 
 
 def _is_auto_router(entry: ConfigNode) -> bool:

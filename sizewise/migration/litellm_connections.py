@@ -18,7 +18,7 @@ from sizewise.migration.litellm_values import (
     stands_for_no_key,
 )
 from sizewise.migration.migration_report import ConfigNode, MigrationReport
-from sizewise.settings.provider_presets import provider_presets
+from sizewise.settings.provider_presets import ProviderPreset
 from sizewise.settings.validators import header, url, url_segment
 
 NO_URL = "its address is not a URL such as 'https://host/v1', without a password or a query"
@@ -46,9 +46,11 @@ class Connection:
 class ConnectionReader:
     """`environ`: for addresses and regions, never for keys."""
 
-    def __init__(self, report: MigrationReport, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, report: MigrationReport, presets: Mapping[str, ProviderPreset], environ: Mapping[str, str]
+    ) -> None:
         self._report, self._environ = report, environ
-        self._preset_keys = {name: preset.key for name, preset in provider_presets().items()}
+        self._preset_keys = {name: preset.key for name, preset in presets.items()}
         self._literal_keys = dict[str, str]()  # key -> variable
 
     def read(self, entry: ConfigNode, params: ConfigNode, target: Target) -> Connection | None:
@@ -70,12 +72,16 @@ class ConnectionReader:
             return None
         placed = self._placed(address.rstrip("/"), params, row)
         if placed is None:
-            report.refused(entry, f"its address is not known: add `api_base`, which {target.prefix!r} needs")
+            elsewhere = row.elsewhere or f"its address is none of {target.prefix!r}"
+            unknown = f"its address is not known: add `api_base`, which {target.prefix!r} needs"
+            report.refused(entry, elsewhere if address else unknown)
             return None
-        report.carried(given, "[providers] resource" if placed.resource else "[providers] base_url")
         for name, instead in row.instead.items():
             report.changed(params.get(name), instead)
         key = self._key(params, placed.preset, target)
+        where = "[providers] resource" if placed.resource else "[providers] base_url"
+        usual = params.get("api_key") is None and key.removeprefix("env:")
+        report.carried(given, f"{where}; asked with {usual}, as LiteLLM does" if usual else where)
         headers, timeouts, drops = self._headers(params, row), self._timeouts(params), self._drop_params(params)
         return replace(placed, key=key, headers=headers, timeouts=timeouts, drop_params=drops)
 
@@ -118,7 +124,8 @@ class ConnectionReader:
         """By reference; empty: the preset's. A key in the file gets a variable, and is never repeated."""
         given = params.get("api_key")
         if given is None:
-            return f"env:{target.row.key}" if target.row.key else ""
+            usual = "" if preset else self._preset_keys.get(target.row.preset, "")
+            return f"env:{target.row.key}" if target.row.key else usual
         if found := reference(given.value):
             self._report.carried(given, f"[providers] key = {found!r}")
             return "" if found == self._preset_keys.get(preset) else found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 
-from sizewise.migration.litellm_providers import Target
+from sizewise.migration.litellm_prices import CatalogModel, catalog_model, facts_of, find_base_model
+from sizewise.migration.litellm_providers import ProviderTable, Target
 from sizewise.migration.litellm_values import days, dollars, fits, number, per_million, whole
 from sizewise.migration.migration_report import ConfigNode, MigrationReport
 from sizewise.migration.settings_draft import Value
@@ -45,15 +47,27 @@ MODALITIES: Mapping[str, str] = {
 }
 RATES: Mapping[str, str] = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
 MAX_RATE = 1_000_000_000_000
-READ_FACTS = frozenset(("mode", *PRICES, *UNIT_PRICES, *SIZES, *MODALITIES, *RATES, "supports_function_calling"))
+MAX_BUDGET = 1_000_000
+READ_FACTS = frozenset(
+    ("mode", *PRICES, *UNIT_PRICES, *SIZES, *MODALITIES, *RATES, "supports_function_calling", "base_model")
+)
+SOURCE = "a configuration of LiteLLM"
+MORE_RATES = "the higher one of long prompts or of some times and inputs"
 
 
-def read_facts(entry: ConfigNode, params: ConfigNode, target: Target, report: MigrationReport) -> dict[str, Value]:
-    """Of [models.NAME]."""
+def read_facts(
+    entry: ConfigNode, params: ConfigNode, target: Target, preset: str, table: ProviderTable, report: MigrationReport
+) -> dict[str, Value]:
+    """Of [models.NAME]. `preset`: whose price it has if nothing else is said; empty: it has none."""
     info = entry.get("model_info") or replace(entry, value={})
     facts = _task(info, target, report)
-    if price := _price((info, params), facts.get("task"), report):
-        facts["price"] = {**price, "source": "a configuration of LiteLLM"}
+    own, named = catalog_model(preset, target.model), params.get("base_model") or info.get("base_model")
+    base = find_base_model(table, str(named.value)) if named else None
+    if params.get("base_model"):
+        report.changed(info.get("base_model"), "another base model is in `litellm_params`")
+    known = base if base is not None and base.price is not None else own
+    if price := _price((info, params), known, facts.get("task"), report):
+        facts["price"] = price
     for key, ours in SIZES.items():
         if node := info.get(key):
             size = whole(node.value)
@@ -73,6 +87,8 @@ def read_facts(entry: ConfigNode, params: ConfigNode, target: Target, report: Mi
         report.carried(info.get(key), "[models] input_modalities" if key in MODALITIES else "[models] tools")
     for key in ("supports_function_calling", *MODALITIES):
         report.refused(params.get(key), "LiteLLM reads it in `model_info` alone")
+    if named is not None:
+        _add_base_model(facts, named, base, own, report)
     report.by_rules("model_info", info)
     for key, node in info.fields():
         if key not in READ_FACTS and not report.by_rule("model_info", key, node):
@@ -97,15 +113,19 @@ def _task(info: ConfigNode, target: Target, report: MigrationReport) -> dict[str
     return {"completions": True} if is_completion else {}
 
 
-def _price(sources: tuple[ConfigNode, ConfigNode], task: Value | None, report: MigrationReport) -> dict[str, Value]:
+def _price(
+    sources: tuple[ConfigNode, ConfigNode], known: CatalogModel, task: Value | None, report: MigrationReport
+) -> dict[str, Value]:
+    """A price takes the place of the catalog's, so that what is not given of it is copied from there."""
     price: dict[str, Value] = {}
+    of_tokens = list[tuple[ConfigNode, str]]()
     for source in sources:
         for key, ours in PRICES.items():
             if node := source.get(key):
                 amount = per_million(node.value)
                 if amount and fits(price_amount, amount):
                     price[ours] = amount
-                    report.carried(node, f"[models] price.{ours}, per million tokens")
+                    of_tokens.append((node, ours))
                 else:
                     report.refused(node, "not a number")
         for key, (ours, priced) in UNIT_PRICES.items():
@@ -117,7 +137,49 @@ def _price(sources: tuple[ConfigNode, ConfigNode], task: Value | None, report: M
                 report.carried(unit, f"[models] price.{ours}")
             else:
                 report.refused(unit, NO_UNIT)
-    return price
+    kept = {rate: amount for rate, amount in known.rates().items() if rate not in price} if of_tokens else {}
+    lacking = [rate for rate in ("input", "output") if rate not in {**price, **kept}] if task in (None, "chat") else []
+    for node, ours in of_tokens:
+        message = f"[models] price.{ours}, per million tokens"
+        message += f"; the catalog's of {', '.join(kept)}" if kept else ""
+        if lacking:
+            report.changed(node, f"{message}; that of {' and '.join(lacking)} is unknown: add it")
+        elif kept and known.has_more_rates:
+            report.changed(node, f"{message}, without {MORE_RATES}")
+        else:
+            report.carried(node, message)
+    if not price:
+        return {}
+    return {**price, **kept, "source": f"{SOURCE}; {', '.join(kept)}: {known.source}" if kept else SOURCE}
+
+
+def _add_base_model(
+    facts: dict[str, Value],
+    named: ConfigNode,
+    base: CatalogModel | None,
+    own: CatalogModel,
+    report: MigrationReport,
+) -> None:
+    """What is not given, and the catalog does not say of the deployment's own name, it says of the base model."""
+    if base is None:
+        report.refused(named, "the catalog has no such model: [models.NAME] has its price and facts")
+        return
+    is_given = "price" in facts
+    if not is_given and base.price is not None and base.rates() != own.rates():
+        facts["price"] = {**base.rates(), "source": base.price.source, "date": base.price.date}
+    known = facts_of(own.info())
+    for fact, value in facts_of(base.info()).items():
+        if known.get(fact) != value:
+            facts.setdefault(fact, value)
+    message = f"[models] facts of {base.name!r} in the catalog"
+    if base.price is None:
+        (report.carried if is_given else report.changed)(
+            named, message + ("" if is_given else ", which has no price of it")
+        )
+    elif not is_given and "price" in facts and base.has_more_rates:
+        report.changed(named, f"{message}, and the price at {base.endpoint!r}, without {MORE_RATES}")
+    else:
+        report.carried(named, message + ("" if is_given else f", and the price at {base.endpoint!r}"))
 
 
 def read_limits(entry: ConfigNode, params: ConfigNode, report: MigrationReport) -> dict[str, Value]:
@@ -138,11 +200,25 @@ def read_limits(entry: ConfigNode, params: ConfigNode, report: MigrationReport) 
     return found
 
 
+def refuse_limits(entry: ConfigNode, params: ConfigNode, report: MigrationReport) -> None:
+    """Of a pattern."""
+    for key in (*RATES, "max_budget", "budget_duration"):
+        for node in filter(None, (each.get(key) for each in (entry, params, entry.get("model_info")) if each)):
+            report.refused(node, "a limit is of one model: sizewise budgets set model:PROVIDER/NAME for each")
+
+
+def added_limits(one: Value, other: Value) -> Value:
+    """Of two deployments that share their requests, at most what a setting can say."""
+    if isinstance(one, int) and isinstance(other, int):
+        return min(one + other, MAX_RATE)
+    return dollars(min(Decimal(str(one)) + Decimal(str(other)), Decimal(MAX_BUDGET)))
+
+
 def read_budget(amount: ConfigNode, span: ConfigNode | None, report: MigrationReport) -> dict[str, Value]:
     """`usd_per_day` or `usd_per_month`; empty, with a word in the report, if it is neither."""
     found, length = number(amount.value), days(span.value) if span else None
     name = "" if length is None else "usd_per_day" if length == 1 else "usd_per_month" if 28 <= length <= 31 else ""
-    if found is None or not name or found > 1_000_000:
+    if found is None or not name or found > MAX_BUDGET:
         report.refused(
             amount, "a budget is of up to a million dollars a day or a month: say 1d or 30d, and import again"
         )

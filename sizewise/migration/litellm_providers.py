@@ -37,6 +37,7 @@ class ProviderRow:
     preset: str = ""
     base_url: str = ""
     key: str = ""
+    prices: str = ""
     address: str = ""
     account: str = ""
     own_url: str = ""
@@ -46,6 +47,7 @@ class ProviderRow:
     host: HostRule | None = None
     other_hosts: str = ""
     path: str = ""
+    elsewhere: str = ""
     region: RegionRule | None = None
     drop: tuple[str, ...] = ()
     completions: bool = False

@@ -24,6 +24,10 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
 }
 CALLBACK_KEYS = ("callbacks", "success_callback", "failure_callback")
 MAX_CACHE_TTL_S = 31_536_000
+NO_RULES = (
+    'add [alerts.NAME] with `to = ["slack"]`, such as `metric = "error_rate"`, `alert = 0.05`; "p95_s", the seconds of '
+    'slow answers; "budget_forecast", `alert = 1.0`'
+)
 CACHE_TTL_S = 600.0
 """LiteLLM's, where none is set (litellm/caching/in_memory_cache.py)."""
 
@@ -35,6 +39,9 @@ def read_sections(root: ConfigNode, draft: SettingsDraft, report: MigrationRepor
         if name in _READERS:
             report.by_rules(name, section)
             _READERS[name](section, draft, report)
+        elif name == "router_settings":
+            report.by_rules(name, section)
+    _read_timeout(root, draft, report)
     _read_mcp(root.get("mcp_servers"), draft, report)
     _read_search(root.get("search_tools"), draft, report)
     read_guardrails(root, draft, report)
@@ -45,7 +52,6 @@ def _read_litellm(section: ConfigNode, draft: SettingsDraft, report: MigrationRe
         draft.table("limits", "organization").update(read_budget(budget, section.get("budget_duration"), report))
     else:
         report.refused(section.get("budget_duration"), "it has no `max_budget` beside it")
-    _read_timeout(section, draft, report)
     _read_cache(section, draft, report)
     if (node := section.get("json_logs")) is not None:
         if node.value is True:
@@ -65,15 +71,18 @@ def _read_litellm(section: ConfigNode, draft: SettingsDraft, report: MigrationRe
                 report.by_rule("callbacks", "code" if "." in str(each.value) else "other", each)
 
 
-def _read_timeout(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
-    for key in ("request_timeout", "timeout"):
-        if node := section.get(key):
-            seconds = float(number(node.value) or 0)
-            if 0.001 <= seconds <= 86_400:
-                draft.table("router")["timeout_s"] = seconds
-                report.carried(node, "[router] timeout_s")
-            else:
-                report.refused(node, "not a number of seconds from 0.001 to 86400")
+def _read_timeout(root: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
+    """The router's goes before that of all requests, as in LiteLLM."""
+    router, general = root.get("router_settings"), root.get("litellm_settings")
+    found = (section and section.get(key) for section in (router, general) for key in ("timeout", "request_timeout"))
+    for node in filter(None, found):
+        seconds = float(number(node.value) or 0)
+        if not 0.001 <= seconds <= 86_400:
+            report.refused(node, "not a number of seconds from 0.001 to 86400")
+        elif draft.table("router").setdefault("timeout_s", seconds) == seconds:
+            report.carried(node, "[router] timeout_s")
+        else:
+            report.changed(node, "another timeout of this file goes before it")
 
 
 def _read_cache(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
@@ -89,7 +98,7 @@ def _read_cache(section: ConfigNode, draft: SettingsDraft, report: MigrationRepo
         ttl = number(given.value) if given else None
         is_span = ttl is not None and 0 < ttl <= MAX_CACHE_TTL_S
         draft.table("response_cache")["ttl_s"] = float(ttl) if ttl and is_span else CACHE_TTL_S
-        report.carried(node, "[response_cache], in the memory of each server")
+        report.carried(node, "[response_cache], in the memory of each server and in their Postgres")
         (report.carried if is_span else report.refused)(given, f"[response_cache] ttl_s, up to {MAX_CACHE_TTL_S}")
     if params is None:
         return
@@ -106,8 +115,10 @@ def _read_cache(section: ConfigNode, draft: SettingsDraft, report: MigrationRepo
             report.refused(each, "only identical requests share a response")
         elif key == "type" and kind == "local":
             report.carried(each, "[response_cache]")
+        elif key == "ttl" and node is not None:
+            pass  # read above
         else:
-            report.changed(each, "in the memory of each server, without Redis or a bucket")
+            report.changed(each, "in the memory of each server and in their Postgres, without Redis or a bucket")
 
 
 def _read_general(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
@@ -127,7 +138,7 @@ def _read_general(section: ConfigNode, draft: SettingsDraft, report: MigrationRe
         for each in node.items():
             if each.value == "slack":
                 draft.table("receivers", "slack").update({"kind": "slack", "url": "env:SLACK_WEBHOOK_URL"})
-                report.carried(each, "[receivers.slack]; [alerts.NAME] says what is sent")
+                report.changed(each, f"[receivers.slack], which gets nothing yet: {NO_RULES}")
             else:
                 report.refused(each, "see [receivers.NAME] for where alerts can go")
     if node := section.get("maximum_spend_logs_retention_period"):
@@ -137,6 +148,10 @@ def _read_general(section: ConfigNode, draft: SettingsDraft, report: MigrationRe
             report.carried(node, "[records] retention_days")
         else:
             report.refused(node, "not a number of whole days, as 90d")
+    if (node := section.get("store_model_in_db")) is not None:
+        (report.carried if node.value is False else report.refused)(
+            node, "models are in this file; kill -HUP applies it"
+        )
     if (node := section.get("store_prompts_in_spend_logs")) is not None:
         if node.value is True:
             draft.table("records")["contents"] = True
@@ -232,13 +247,12 @@ def _read_search(section: ConfigNode | None, draft: SettingsDraft, report: Migra
 
 _READERS: Mapping[str, Callable[[ConfigNode, SettingsDraft, MigrationReport], None]] = {
     "litellm_settings": _read_litellm,
-    "router_settings": _read_timeout,
     "general_settings": _read_general,
 }
 
 
-def read_retries(*sections: ConfigNode | None, report: MigrationReport) -> int | None:
-    """Of the first section that has `num_retries`."""
+def read_retries(*sections: ConfigNode | None, report: MigrationReport) -> tuple[int, ConfigNode] | None:
+    """Of the first section that has `num_retries`, with where it is set; what becomes of it depends on the policies."""
     found = None
     for section in sections:
         if section is None or (node := section.get("num_retries")) is None:
@@ -249,8 +263,5 @@ def read_retries(*sections: ConfigNode | None, report: MigrationReport) -> int |
         elif found is not None:
             report.changed(node, "the other section's holds")
         else:
-            found = min(count, 5)
-            (report.carried if found == count else report.changed)(
-                node, f"`retries` of the policies: {found}, of 0 to 5"
-            )
+            found = (count, node)
     return found

@@ -127,10 +127,10 @@ class MigrationReport:
 
     def _contains_more(self, file: str, path: KeyPath) -> bool:
         """Whether all of its leaves have words of their own, so that the one about it would count them twice."""
-        leaves = [each for each, _ in _leaves(self._files[file].data) if each[: len(path)] == path]
-        return bool(leaves) and all(
+        value = _value(self._files[file].data, path)
+        return (isinstance(value, dict | list) and bool(value)) and all(
             any((file, leaf[:length]) in self._said for length in range(len(path) + 1, len(leaf) + 1))
-            for leaf in leaves
+            for leaf, _ in _leaves(value, path)
         )
 
     def _line(self, file: str, path: KeyPath, outcome: Outcome, message: str) -> ReportLine:
@@ -141,6 +141,12 @@ class MigrationReport:
 def key_text(path: KeyPath) -> str:
     """As `model_list[0].litellm_params.model`."""
     return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).removeprefix(".")
+
+
+def _value(data: JsonValue, path: KeyPath) -> JsonValue:
+    for key in path:
+        data = data[key]
+    return data
 
 
 def _leaves(value: JsonValue, path: KeyPath = ()) -> Iterator[tuple[KeyPath, JsonValue]]:

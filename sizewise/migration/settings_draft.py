@@ -24,6 +24,10 @@ class SettingsDraft:
     def table(self, *path: str) -> dict[str, Value]:
         return self._tables.setdefault(path, {})
 
+    def tables(self, name: str) -> dict[str, dict[str, Value]]:
+        """Those below [name] that have a key, by their names."""
+        return {path[1]: values for path, values in self._tables.items() if path[0] == name and path[1:] and values}
+
     def comment(self, text: str, *path: str) -> None:
         """A line above the table."""
         lines = self._comments.setdefault(path, [])

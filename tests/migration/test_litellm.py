@@ -192,7 +192,8 @@ def test_each_kind_of_provider_becomes_its_table(wide: ImportedSettings) -> None
         {"base_url": mistral, "key": "env:SECOND"},
     ]
     facts = found["models"]
-    assert facts["azure-deployed/deployed"] == {"context": 128_000, "input_modalities": ["image"]}
+    azure = facts["azure-deployed/deployed"]
+    assert (azure["context"], azure["input_modalities"], azure["price"]["output"]) == (128_000, ["image"], "10")
     assert facts[f"bedrock/{claude}"]["price"]["input"] == "3"
     assert facts["openai/whisper-1"]["task"] == "transcribe"
     assert found["limits"] == {
@@ -272,6 +273,7 @@ ENTRY = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @given(
     st.fixed_dictionaries(
         {
@@ -333,3 +335,109 @@ def test_a_settings_file_that_is_there_is_kept_unless_one_says_so(tmp_path: Path
     }
     (tmp_path / "config.yaml").write_text(MORE + "something_new: 1\n")
     assert sizewise("import", "litellm", "config.yaml", "--dry-run", "--strict", home=tmp_path).code == 1
+
+
+def test_a_server_of_ones_own_gets_the_usual_key_where_the_entry_has_none(upstream: FakeOpenAI, tmp_path: Path) -> None:
+    """As LiteLLM does for `openai/`, whatever the address."""
+    text = 'model_list:\n  - {{model_name: one, litellm_params: {{model: openai/counted, api_base: "{url}"}}}}\n'
+    found = imported(text.format(url=upstream.url), tmp_path)
+    line = word(found, "model_list[0].litellm_params.api_base")
+    assert line.message == "[providers] base_url; asked with OPENAI_API_KEY, as LiteLLM does"
+    assert found.variables == ["OPENAI_API_KEY"]
+    settings = found.text.replace("embedded = false", "embedded = false\ndiscover = false")
+    with serving(tmp_path / "home", settings, OPENAI_API_KEY="sk-usual") as server:
+        assert server.chat("one").status == 200
+        assert upstream.received.headers[-1]["authorization"] == "Bearer sk-usual"
+
+
+RETRIED = """
+model_list:
+  - {{model_name: alone, litellm_params: {{model: openai/broken, api_base: "{url}", api_key: os.environ/UP_KEY}}}}
+router_settings: {{num_retries: {count}}}
+"""
+FALLEN_BACK = """
+model_list:
+  - {{model_name: first, litellm_params: {{model: openai/broken, api_base: "{url}", api_key: os.environ/UP_KEY}}}}
+  - {{model_name: second, litellm_params: {{model: openai/counted, api_base: "{url}", api_key: os.environ/UP_KEY}}}}
+router_settings: {{num_retries: {count}, fallbacks: [{{first: [second]}}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "outcome", "why", "tries"),
+    [
+        (RETRIED, 3, "changed", "no policy has it: a named model is tried once more", 2),
+        (RETRIED, 1, "carried", "a named model is tried once more", 2),
+        (FALLEN_BACK, 2, "changed", "`retries` of the policies: 2, of 0 to 5; a name of one model is tried once", 3),
+    ],
+)
+def test_the_report_says_how_often_a_model_is_tried(
+    text: str, count: int, outcome: str, why: str, tries: int, upstream: FakeOpenAI, tmp_path: Path
+) -> None:
+    found = imported(text.format(url=upstream.url, count=count), tmp_path)
+    line = word(found, "router_settings.num_retries")
+    assert line.outcome == outcome and line.message.startswith(why), line
+    settings = found.text.replace("embedded = false", "embedded = false\ndiscover = false")
+    with serving(tmp_path / "home", settings, UP_KEY="sk-one") as server:
+        before = len(upstream.received.bodies)
+        server.chat("alone" if text == RETRIED else "first")
+        asked = [body["model"] for body in upstream.received.bodies[before:]]
+        assert asked.count("broken") == tries
+
+
+def test_what_two_places_say_is_carried_once_and_the_other_is_named(tmp_path: Path) -> None:
+    text = """
+router_settings: {timeout: 45}
+model_list:
+  - {model_name: a, litellm_params: {model: openai/gpt-4o, weight: 3}}
+  - {model_name: a, litellm_params: {model: anthropic/claude-sonnet-4-5}}
+litellm_settings: {request_timeout: 60, cache: true, cache_params: {type: redis, ttl: 300}}
+"""
+    found = imported(text, tmp_path)
+    assert tables(found)["router"]["timeout_s"] == 45.0 and tables(found)["response_cache"] == {"ttl_s": 300.0}
+    outcomes = {
+        key: word(found, key).outcome
+        for key in (
+            "router_settings.timeout",
+            "litellm_settings.request_timeout",
+            "litellm_settings.cache_params.ttl",
+            "model_list[0].litellm_params.weight",
+        )
+    }
+    assert list(outcomes.values()) == ["carried", "changed", "carried", "changed"]
+
+
+def test_models_are_asked_by_their_order_and_those_without_one_last(tmp_path: Path) -> None:
+    text = """
+model_list:
+  - {model_name: a, litellm_params: {model: openai/gpt-4o}}
+  - {model_name: a, litellm_params: {model: anthropic/claude-sonnet-4-5, order: 2}}
+  - {model_name: a, litellm_params: {model: groq/llama-3.3-70b, order: 1}}
+  - {model_name: b, litellm_params: {model: azure/gpt-4o, api_base: https://east.openai.azure.com, order: 1}}
+  - {model_name: b, litellm_params: {model: azure/gpt-4o, api_base: https://west.openai.azure.com, order: 2}}
+  - {model_name: c, litellm_params: {model: mistral/mistral-large-latest, order: first}}
+"""
+    found = imported(text, tmp_path)
+    assert tables(found)["policies"]["a"]["models"] == [
+        "groq/llama-3.3-70b",
+        "anthropic/claude-sonnet-4-5",
+        "openai/gpt-4o",
+    ]
+    assert [word(found, f"model_list[{number}].litellm_params.order").outcome for number in (1, 2, 3, 4, 5)] == [
+        "carried",
+        "carried",
+        "changed",
+        "changed",
+        "refused",
+    ]
+    cheapest = imported("router_settings: {routing_strategy: cost-based-routing}\n" + text, tmp_path)
+    assert tables(cheapest)["policies"]["a"]["kind"] == "cheapest"
+    assert word(cheapest, "model_list[2].litellm_params.order").outcome == "changed"
+    assert word(found, "model_list[0].model_name").message.endswith("in their order")
+    assert word(cheapest, "model_list[0].model_name").message.endswith("in the order of a policy of kind 'cheapest'")
+
+
+def test_an_included_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("include: [models.yaml]\nmodel_list: []\n")
+    told = sizewise("import", "litellm", "config.yaml", home=tmp_path)
+    assert told.code == 2 and "'models.yaml' cannot be read: No such file or directory" in told.err, told.err

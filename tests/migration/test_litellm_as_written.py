@@ -14,6 +14,7 @@ import pytest
 from sizewise.errors import SizewiseError
 from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.migration.litellm import ImportedSettings
+from sizewise.settings.load import load_settings
 from tests.cli.terminal import sizewise
 from tests.migration.test_litellm import WIDE, imported, tables, word
 
@@ -163,6 +164,78 @@ def test_no_secret_that_stands_in_a_header_an_argument_or_an_address_is_copied(t
     }
 
 
+IN_WORDS = """
+model_list:
+  - {model_name: a, litellm_params: {model: openai/gpt-4o}}
+  - {model_name: b, litellm_params: {model: azure/x, litellm_credential_name: unused}}
+  - {model_name: c, litellm_params: {model: openai/gpt-4.1, litellm_credential_name: used}}
+credential_list:
+  - {credential_name: unused, credential_values: {api_key: os.environ/A}, credential_info: {description: Azure}}
+  - {credential_name: used, credential_values: {api_key: os.environ/B}}
+litellm_settings: {callbacks: [dynamic_rate_limiter_v3]}
+general_settings: {alerting: [slack], alert_types: [outage_alerts], alerting_threshold: 10, store_model_in_db: true}
+"""
+RULES = """
+[alerts.errors]
+metric = "error_rate"
+alert = 0.05
+to = ["slack"]
+[alerts.slow]
+metric = "p95_s"
+alert = 10
+to = ["slack"]
+[alerts.budgets]
+metric = "budget_forecast"
+alert = 1.0
+to = ["slack"]
+"""
+
+
+def test_a_line_of_which_nothing_was_written_is_not_carried(tmp_path: Path) -> None:
+    found = imported(IN_WORDS, tmp_path)
+    for key, outcome, why in (
+        ("credential_list[0]", "refused", "no model that was carried has this credential"),
+        ("credential_list[1]", "carried", "keys and addresses"),
+        ("litellm_settings.callbacks[0]", "refused", "no share of a limit is reserved"),
+        ("general_settings.alerting[0]", "changed", "which gets nothing yet: add [alerts.NAME]"),
+        ("general_settings.alert_types", "refused", "no rule is written"),
+        ("general_settings.alerting_threshold", "refused", 'metric = "p95_s"'),
+        ("general_settings.store_model_in_db", "refused", "kill -HUP"),
+    ):
+        line = word(found, key)
+        assert line.outcome == outcome and why in line.message, line
+    assert not any(each.key.startswith("model_list[1].") for each in found.lines)
+    load_settings(config=tmp_path / "sizewise.toml", content=(found.text + RULES).encode(), environ={})
+
+
+GATEWAYS = """
+model_list:
+  - {model_name: a, litellm_params: {model: azure/x, api_base: "https://my-company.azure-api.net/openai"}}
+  - {model_name: b, litellm_params: {model: azure/x}}
+  - {model_name: c, litellm_params: {model: watsonx/x, api_base: "https://gateway.example"}}
+"""
+BY_HAND = """
+[providers.gateway]
+endpoint = "azure"
+base_url = "https://my-company.azure-api.net/openai/v1"
+models = ["x"]
+"""
+
+
+def test_an_address_that_is_not_asked_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    found = imported(GATEWAYS, tmp_path)
+    for number, why in ((0, "by deployment and `api_version`"), (1, "add `api_base`"), (2, "is none of 'watsonx'")):
+        line = word(found, f"model_list[{number}]")
+        assert line.outcome == "refused" and why in line.message, line
+    load_settings(config=tmp_path / "sizewise.toml", content=(found.text + BY_HAND).encode(), environ={})
+
+
+def test_what_is_off_in_litellm_and_here_is_no_reason_to_fail(tmp_path: Path) -> None:
+    text = "model_list:\n  - {model_name: a, litellm_params: {model: openai/gpt-4o}}\n"
+    (tmp_path / "config.yaml").write_text(text + "general_settings: {store_model_in_db: false}\n")
+    assert sizewise("import", "litellm", "config.yaml", "--strict", home=tmp_path).code == 0
+
+
 WRONG: tuple[object, ...] = (
     *(None, True, -1, 3.7, 10**40, "", "x", "os.environ/A", "http://[", "\u202e\n\x7f", [], {}, ["x"], [["x"]]),
     *({"a": 1}, [None], {"model": ["x"]}, "*", "openai/*", "1e999", "30d"),
@@ -205,10 +278,19 @@ def test_a_value_of_a_wrong_type_is_a_line_of_the_report(tmp_path: Path) -> None
 @pytest.mark.long
 @pytest.mark.parametrize("text", [WRITTEN, WIDE.replace("include: [more.yaml]", ""), SECRETS])
 def test_no_value_of_any_type_in_any_place_ends_without_a_word(text: str, tmp_path: Path) -> None:
+    """A quarter of the values at each place; the next place meets the next quarter."""
     config = parse_yaml(text, allow_aliases=True).data
-    for path in paths(config):
-        for value in WRONG:
+    for number, path in enumerate(paths(config)):
+        for value in WRONG[number % 4 :: 4]:
             has_its_word(replaced(config, path, value), tmp_path)
+
+
+def test_each_line_of_thousands_of_deployments_has_its_word(tmp_path: Path) -> None:
+    """In a second: time that grew by the square of the lines took minutes."""
+    one = "  - {model_name: m, litellm_params: {model: groq/llama-%d, api_key: os.environ/K}, model_info: {wiki: x}}\n"
+    found = imported("model_list:\n" + "".join(one % number for number in range(2_000)), tmp_path)
+    assert found.models == 2_000
+    assert len(found.lines) == 8_000 and sum(each.outcome == "refused" for each in found.lines) == 2_000
 
 
 @pytest.mark.parametrize(
@@ -217,7 +299,7 @@ def test_no_value_of_any_type_in_any_place_ends_without_a_word(text: str, tmp_pa
         (b"", "is no configuration of LiteLLM"),
         (b"model_list:\n\t- x\n", "line 2, column 1: this is not valid YAML"),
         (b"model_list: []\nmodel_list: []\n", "'model_list' is defined twice"),
-        (b"model_list: [{model_name: caf\xe9}]\n", "cannot be read"),
+        (b"model_list: [{model_name: caf\xe9}]\n", "is not UTF-8"),
         (b'model_list: !!python/object/apply:os.system ["id"]\n', "are not supported"),
         (b"model_list: " + b"[" * 2_000 + b"]" * 2_000, "maximum nesting depth"),
         (b"model_list: []\n" + b"# x\n" * 300_000, "is larger than 1,048,576 bytes"),
