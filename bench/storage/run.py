@@ -25,8 +25,9 @@ from sqlalchemy import select
 
 from sizewise.app.services import Services, open_services
 from sizewise.settings.load import load_settings
-from sizewise.storage.batch_writer import RowGroup
-from sizewise.telemetry.tables import ATTEMPTS, CHUNK, PROCESS_BITS, RECORDS
+from sizewise.storage.rows import RowGroup
+from sizewise.telemetry.record_ids import PROCESS_BITS
+from sizewise.telemetry.tables import ATTEMPTS, CHUNK, RECORDS
 from tests.running_server import ECHO, serving
 
 DAYS = 20

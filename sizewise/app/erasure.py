@@ -16,7 +16,9 @@ from sizewise.agents.memory import subject_hash
 from sizewise.auth.account_erasure import AccountErasure
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.tables import User
-from sizewise.cache.response_cache import CacheEpoch
+from sizewise.cache.cache_epoch import CacheEpoch
+from sizewise.cache.shared_answers import SharedAnswers
+from sizewise.errors import StorageError
 from sizewise.flows.run_erasure import RunErasure
 from sizewise.principal import Principal
 from sizewise.storage.batch_writer import BatchWriter
@@ -24,6 +26,7 @@ from sizewise.storage.database import Database
 from sizewise.storage.erasure import DataSubject, PersonalTable, RowId, overwrite_free_pages
 from sizewise.telemetry.payload_log import PayloadLog
 
+CHECKPOINTS, CHECKPOINT_WAIT_S = 20, 0.25
 PASSES = 2
 """A request that was in flight during the first one may have stored something since."""
 Counts = Mapping[str, int]
@@ -44,6 +47,7 @@ class Erasure:
         users: UserAccounts,
         accounts: AccountErasure,
         cache_epoch: CacheEpoch,
+        shared_answers: SharedAnswers | None,
     ) -> None:
         """`tables`: all with personal data, except those of accounts and runs."""
         self._database = database
@@ -54,6 +58,7 @@ class Erasure:
         self._users = users
         self._accounts = accounts
         self._cache_epoch = cache_epoch
+        self._shared_answers = shared_answers
 
     async def subject_of_user(self, user: User) -> DataSubject:
         keys = await self._accounts.caller_ids(user)
@@ -90,11 +95,26 @@ class Erasure:
             await self._flush()
             for each in self._tables:
                 gone[each.label] += await self._delete(each, subject)
+        if self._shared_answers is not None:  # first: what is found there would fill the memory again
+            await self._shared_answers.erase(subject.tenant)
         self._cache_epoch.advance()
         account = await self._accounts.erase(user, actor) if user is not None else {}
         await asyncio.to_thread(overwrite_free_pages, self._writer.run_transaction_sync)
-        await asyncio.to_thread(self._database.checkpoint, truncate=True)
+        await self._empty_log()
         return {**gone, **account}
+
+    async def _empty_log(self) -> None:
+        """Brings the overwritten pages into SQLite's file. One checkpoint runs at a time, and another thread makes them
+        too: then this one does nothing.
+        """
+        for _ in range(CHECKPOINTS):
+            if await asyncio.to_thread(self._database.checkpoint, truncate=True):
+                return
+            await asyncio.sleep(CHECKPOINT_WAIT_S)
+        raise StorageError(
+            "all is deleted, but its old bytes still lie in the file of the database",
+            "run the same erasure again when no backup and no other long read is under way",
+        )
 
     async def _with_memories(self, subject: DataSubject, names: Sequence[str]) -> DataSubject:
         """The owners of memories under which agents and flows store: an id or address, or `user:` and that."""

@@ -1,4 +1,4 @@
-"""Exact-match response cache in memory; off by default.
+"""Exact-match response cache in memory, and behind it that of all servers of one Postgres; off by default.
 
 A request matches if tenant, project, permissions, data class, key scope, every field, every option, and the policy
 with its models are equal; see `response_cache_key`. Only complete, trusted answers are stored.
@@ -12,11 +12,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.cache.cache_epoch import CacheEpoch
 from sizewise.cache.cache_key import request_digest
+from sizewise.cache.fingerprints import plan_fingerprint, settings_fingerprint
 from sizewise.cache.reply_codec import StoredReply, decode_reply, encode_reply
+from sizewise.cache.shared_answers import FoundAnswer, NewAnswer, SharedAnswers
+from sizewise.data_class import DataClass
 from sizewise.guardrails.data_leakage import canary_guard
 from sizewise.guardrails.output_filter import find_leaks
 from sizewise.handler import Event, Handler, ModelSelected, Request, Send
@@ -24,6 +29,7 @@ from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, reply_size, 
 from sizewise.offload.offload import LONG_BYTES, Offload
 from sizewise.reply_events import ContentEvent, coalesce
 from sizewise.routing.model_aliases import RoutePlan
+from sizewise.settings.root import FileSettings
 from sizewise.settings.storage import ResponseCacheSettings
 
 COMPLETE_FINISH_REASONS = frozenset({"stop", "tool_calls", "function_call"})
@@ -31,6 +37,8 @@ COMPLETE_FINISH_REASONS = frozenset({"stop", "tool_calls", "function_call"})
 ENTRY_OVERHEAD_BYTES = 200
 """Bytes of an entry in addition to its answer."""
 MAX_EVENTS = 100_000
+SHARED_CLASSES: frozenset[DataClass | None] = frozenset({"public", "internal"})
+"""An answer to confidential data is stored in the database only if its client asks for it, by other ways."""
 
 PlanLookup = Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan]
 
@@ -38,14 +46,19 @@ PlanLookup = Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan]
 def with_response_cache(
     handler: Handler,
     plan: PlanLookup,
-    settings: ResponseCacheSettings,
+    settings: FileSettings,
     offload: Offload | None = None,
-    epoch: CacheEpoch | None = None,
+    caches: tuple[CacheEpoch, SharedAnswers | None] | None = None,
 ) -> Handler:
     """`handler` behind a cache; `handler` itself if the cache is off. `offload` compares and encodes what is long.
-    `epoch` empties it.
+    `caches`: the epoch that empties it, and the answers of all servers; those with other settings have others.
     """
-    return ResponseCache(handler, plan, settings, offload=offload, epoch=epoch) if settings.ttl_s else handler
+    own = settings.response_cache
+    if not own.ttl_s:
+        return handler
+    epoch, shared = caches or (None, None)
+    settings_hash = settings_fingerprint(settings)
+    return ResponseCache(handler, plan, own, offload=offload, epoch=epoch, shared=shared, settings_hash=settings_hash)
 
 
 class CacheEntry(Struct, frozen=True):
@@ -94,19 +107,6 @@ class CacheStore:
             self.bytes -= len(held.encoded_reply) + ENTRY_OVERHEAD_BYTES
 
 
-class CacheEpoch:
-    """Empties the caches of a process: entries of an earlier epoch are gone. Entries do not say whose they are."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.on_advance: Callable[[], None] | None = None  # has the other processes of the server empty theirs
-
-    def advance(self) -> None:
-        self.number += 1
-        if self.on_advance is not None:
-            self.on_advance()
-
-
 class ResponseCache:
     """Wraps a handler. Belongs to one Application, so new settings start with an empty cache."""
 
@@ -118,7 +118,11 @@ class ResponseCache:
         *,
         offload: Offload | None = None,
         epoch: CacheEpoch | None = None,
+        shared: SharedAnswers | None = None,
+        settings_hash: bytes = b"",
     ) -> None:
+        self._shared = shared
+        self._settings_hash = settings_hash
         self._offload = offload
         self._handler = handler
         self._plan = plan
@@ -138,11 +142,17 @@ class ResponseCache:
         if self._epoch_number != self._epoch.number:
             self._store, self._epoch_number = self._new_store(), self._epoch.number
         store = self._store  # an answer that began in an earlier epoch goes into a cache that is gone
-        held = store.get(key, monotonic()) if request.options.cache is None else None
-        if held is not None:
-            return await _replay(held, request, send)
+        if request.options.cache is None:
+            held = store.get(key, monotonic())
+            if held is not None:
+                return await _replay(held, request, send, "response cache")
+            held = await self._find_shared(request, key)
+            if held is not None:
+                store.put(key, held)
+                return await _replay(held, request, send, "shared response cache")
         if request.options.cache == "no-store":
             return await self._handler(request, send)
+        erasures = 0 if self._shared is None else self._shared.erasures
         heard = ReplyCollector(send)
         reply = await self._handler(request, heard.on_event)
         if (
@@ -158,7 +168,30 @@ class ResponseCache:
                 stored = await self._offload.in_thread(encoded)
             now = monotonic()
             store.put(key, CacheEntry(now, now + self._ttl_s, stored))
+            if self._shared is not None and heard.model_selected.data_class in SHARED_CLASSES:
+                where = request.principal
+                self._shared.store(
+                    NewAnswer(
+                        tenant=where.tenant,
+                        project=where.project,
+                        key=self._shared_key(key),
+                        erasures=erasures,
+                        ttl_s=self._ttl_s,
+                        encoded_reply=stored,
+                    )
+                )
         return reply
+
+    async def _find_shared(self, request: Request, key: bytes) -> CacheEntry | None:
+        """What another server has answered, if this one can read it."""
+        if self._shared is None:
+            return None
+        where = request.principal
+        found = await self._shared.find(where.tenant, where.project, self._shared_key(key))
+        return None if found is None else _readable_entry(found, self._ttl_s)
+
+    def _shared_key(self, key: bytes) -> bytes:
+        return hashlib.sha256(self._settings_hash + key).digest()
 
     def _policy_version(self, request: Request) -> str:
         """Raises ModelNotFound."""
@@ -210,13 +243,6 @@ def response_cache_key(request: Request, policy_version: str) -> bytes:
     )
 
 
-def plan_fingerprint(plan: RoutePlan) -> str:
-    """Hash of the policy and its models; changes with any of them."""
-    kind = type(plan.policy)
-    said = (plan.policy_name, kind.__module__, kind.__qualname__, plan.policy, plan.is_exact, plan.cards)
-    return hashlib.sha256(repr(said).encode()).hexdigest()
-
-
 def is_cacheable(reply: Reply) -> bool:
     """Whether the reply is complete and not degraded."""
     if reply.degraded:
@@ -235,10 +261,21 @@ def leaks_canary(request: Request, reply: Reply) -> bool:
     )
 
 
-async def _replay(entry: CacheEntry, request: Request, send: Send) -> Reply:
+def _readable_entry(found: FoundAnswer, ttl_s: float) -> CacheEntry | None:
+    """None if a server of another version wrote it in another form, or if it is older than `ttl_s` allows here."""
+    try:
+        decode_reply(found.encoded_reply)
+    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
+        return None
+    good_for_s = min(found.good_for_s, ttl_s - found.age_s)
+    now = monotonic()
+    return CacheEntry(now - found.age_s, now + good_for_s, found.encoded_reply) if good_for_s > 0 else None
+
+
+async def _replay(entry: CacheEntry, request: Request, send: Send, source: str) -> Reply:
     answer = decode_reply(entry.encoded_reply)
     age = max(0, round(monotonic() - entry.stored_at))
-    why = f"the same request was answered {age} s ago (response cache)"
+    why = f"the same request was answered {age} s ago ({source})"
     await send(replace(answer.model_selected, reason=why, attempts=0))
     if isinstance(request.payload, ChatRequest) and request.payload.stream:
         for word in answer.events():

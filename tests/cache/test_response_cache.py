@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import fields
+from dataclasses import replace as replace_card
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -12,7 +15,8 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from sizewise.cache.cache_key import request_digest
-from sizewise.cache.response_cache import CacheEntry, CacheStore, ResponseCache, plan_fingerprint
+from sizewise.cache.fingerprints import SECTIONS_OF_ANSWERS, plan_fingerprint, stable_repr
+from sizewise.cache.response_cache import CacheEntry, CacheStore, ResponseCache
 from sizewise.cache.response_cache import response_cache_key as key_of
 from sizewise.handler import (
     ChoiceFinished,
@@ -33,11 +37,17 @@ from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policy import Policy
+from sizewise.settings.root import FileSettings
 from sizewise.settings.storage import ResponseCacheSettings
 from tests.cache.slow_upstream import SlowUpstream, settings
 from tests.gateway.server_harness import CHAT, booked, frames, words
 from tests.running_server import Answer, Served, serving, until
 
+BESIDE_THE_ANSWER = """
+server records stored_responses files batches evals flows idempotency response_cache shadow learn roles login_sessions
+sign_in oidc encryption secrets limits budgets database knowledge graphql sandbox jobs git agents memory mcp triggers
+hosts webhooks alerts slo annotation receivers environments edge logs otlp web_search network
+"""
 SMALL, LARGE = (
     ModelCard(f"here/{name}", ModelEndpoint("here"), name, parameters=n) for name, n in (("s", 10**8), ("l", 10**10))
 )
@@ -205,6 +215,21 @@ def test_the_shelf_keeps_its_bounds(kept: list[tuple[int, int]]) -> None:
     for name, size in kept:
         shelf.put(bytes([name]), CacheEntry(0, 10, b"x" * size))
         assert len(shelf) <= 7 and 0 <= shelf.bytes <= 10_000
+
+
+def test_a_fingerprint_is_the_same_in_each_process() -> None:
+    card = replace_card(
+        SMALL, input_modalities=frozenset({"image", "audio", "file"}), languages=frozenset({"en", "de"})
+    )
+    told = stable_repr((card, MappingProxyType({"a": (1,), "b": frozenset()})))
+    assert "frozenset({'audio', 'file', 'image'})" in told and "frozenset({'de', 'en'})" in told
+    assert stable_repr(SMALL) == repr(SMALL).replace("mappingproxy({})", "{}")
+
+
+def test_each_section_of_the_settings_is_known_to_act_on_answers_or_not() -> None:
+    """One that acts below the cache belongs to SECTIONS_OF_ANSWERS: servers that differ there share none."""
+    others = {each.name for each in fields(FileSettings)} - set(SECTIONS_OF_ANSWERS)
+    assert others == set(BESIDE_THE_ANSWER.split())
 
 
 # ---- the key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sizewise.storage.database import LOCK_TIMEOUT_MS
 from tests.auth.user_client import INVITE, Browser
 from tests.cli.terminal import sizewise
 from tests.graphql.graphql_client import fresh_key, graphql
@@ -57,7 +59,7 @@ def person(server: Served, name: str, role: str = "developer") -> Person:
     email = f"{name}-canary@example.org"
     made = graphql(server, INVITE, email=email, role=role).data["inviteUser"]
     browser = Browser(server)
-    assert browser.accept(made["token"], f"{name} canary name").status == 200
+    assert browser.accept(made["token"], f"{name} canary name").status == 200, server.said[-3:]
     assert browser.chat(words=f"by session, {name}").status == 200
     key = browser.graphql(MAKE_KEY, n=f"laptop of {name}").data["createKey"]
     asked = {"model": "echo/small", "messages": [{"role": "user", "content": f"by key, {name}"}]}
@@ -167,6 +169,7 @@ def test_a_person_is_erased_and_nobody_else(server: Served) -> None:
     assert graphql(server, INVITE, email=anna.email, role="viewer").errors == [], "the address is free again"
 
 
+@pytest.mark.long
 def test_cached_answers_go_with_a_person(server: Served) -> None:
     eve = person(server, "eve")
     assert eve.browser.chat(words="cache me", temperature=0).status == 200
@@ -236,10 +239,8 @@ def test_another_organization_is_out_of_reach(server: Served) -> None:
     assert server.ask(f"/v1/responses/{carl.response}").status == 200 and run_state(server, carl.run) == "waiting"
 
 
-@pytest.mark.long
-def test_pages_that_were_freed_long_ago_are_overwritten_too(tmp_path: Path) -> None:
+def with_freed_pages(home: Path) -> Path:
     """As an older release left them, which overwrote nothing."""
-    home = tmp_path / "home"
     with serving(home, CONFIG):
         pass
     with closing(sqlite3.connect(home / "sizewise.db", isolation_level=None)) as write:
@@ -250,6 +251,24 @@ def test_pages_that_were_freed_long_ago_are_overwritten_too(tmp_path: Path) -> N
         write.execute("COMMIT")
         write.execute("DROP TABLE before")
     assert lying_about(home, {"old": b"old-canary"})
+    return home
+
+
+@pytest.mark.long
+def test_an_erasure_waits_until_a_long_read_lets_it_overwrite_the_file(tmp_path: Path) -> None:
+    home = with_freed_pages(tmp_path / "home")
+    with serving(home, CONFIG), closing(sqlite3.connect(home / "sizewise.db", check_same_thread=False)) as read:
+        read.execute("BEGIN")
+        read.execute("SELECT count(*) FROM keys").fetchone()
+        held = threading.Timer(LOCK_TIMEOUT_MS / 1_000 + 2.0, read.rollback)
+        held.start()
+        assert sizewise("erase", "--key", "sw-nosuch", "--yes", home=home).code == 0
+        assert not held.is_alive() and lying_about(home, {"old": b"old-canary"}) == []
+
+
+@pytest.mark.long
+def test_pages_that_were_freed_long_ago_are_overwritten_too(tmp_path: Path) -> None:
+    home = with_freed_pages(tmp_path / "home")
     with serving(home, CONFIG) as server:
         size = (home / "sizewise.db").stat().st_size
         assert sizewise("erase", "--key", "sw-nosuch", "--yes", home=home).code == 0
