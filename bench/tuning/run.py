@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -33,7 +34,8 @@ SHOWN = 8
 """Nearest examples in a prompt of the 1.5B: what its user would do before a tuning."""
 KEPT = 0.8
 KILLED_AT = 0.6
-ASKED = 120
+ASKED, ASKED_AGAIN = 120, 480
+"""So many messages are put to both. More of the same templates vary less: the tuned model is asked those, too."""
 ANSWER_TOKENS = 24
 
 
@@ -54,26 +56,27 @@ class Task(Struct, frozen=True):
 
 def task_of(given: argparse.Namespace) -> Task:
     if given.banking is None:
-        train, test = (messages(count, 1, test=held) for count, held in ((given.examples, False), (2 * ASKED, True)))
+        train, test = (messages(count, 1, test=held) for count, held in ((given.examples, False), (ASKED_AGAIN, True)))
         return Task(INSTRUCTIONS, train, test)
     train, test = (banking.rows(given.banking, 1, test=held) for held in (False, True))
-    return Task(banking.INSTRUCTIONS, train[: given.examples], test[: 2 * ASKED])
+    return Task(banking.INSTRUCTIONS, train[: given.examples], test[:ASKED_AGAIN])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path, default=Path("tuning-bench"))
-    parser.add_argument("--examples", type=int, default=720)
+    parser.add_argument("--examples", type=int, default=2_520)
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--banking", type=Path, metavar="FOLDER", help="of BANKING77's train.csv and test.csv")
     parser.add_argument("--adapter", type=Path, help="ask this one, and train none")
     given = parser.parse_args()
     given.home.mkdir(parents=True, exist_ok=True)
-    task = task_of(given)
+    task, settings = task_of(given), load_settings(None, given.home.absolute(), environ=dict(os.environ))
+    larges = asyncio.run(ask_large(settings, given.home / "large.json", task))
     if given.adapter is None:
         tune(given.home, task, given.preset)
     adapter = given.adapter or given.home / "tuning" / "intents" / "adapter.gguf"
-    asyncio.run(compare(load_settings(None, given.home.absolute(), environ=dict(os.environ)), adapter, task))
+    asyncio.run(compare(settings, adapter, task, larges))
 
 
 def tune(home: Path, task: Task, preset: str) -> None:
@@ -103,24 +106,43 @@ def kill_once(words: Sequence[str], folder: Path) -> None:
             time.sleep(1)
 
 
-async def compare(settings: Settings, adapter: Path, task: Task) -> None:
-    asked = [Example(_prompt(task, text), intent) for text, intent in task.test[:ASKED]]
-    shown = await nearest(settings, task, [text for text, _ in task.test[:ASKED]])
-    with_examples = [
+async def ask_large(settings: Settings, file: Path, task: Task) -> Mapping[str, list[GreedyAnswer]]:
+    """What the 1.5B answers, by what it is told; kept in `file`, since it takes half of the time."""
+    told, kept = examples_told(task, await nearest(settings, task)), dict[str, list[GreedyAnswer]]()
+    if file.exists():
+        kept = msgspec.json.decode(file.read_bytes(), type=dict[str, list[GreedyAnswer]])
+    for name, asked in (("answers listed", examples_of(task)[:ASKED]), (f"{SHOWN} examples", told)):
+        if name not in kept:
+            kept[name] = await answers(settings, LARGE, asked, None, task.intents)
+            file.write_bytes(msgspec.json.encode(kept))
+    return kept
+
+
+async def compare(settings: Settings, adapter: Path, task: Task, larges: Mapping[str, Sequence[GreedyAnswer]]) -> None:
+    every = examples_of(task)
+    asked = every[:ASKED]
+    small = await answers(settings, SMALL, every, adapter)
+    bound = await answers(settings, SMALL, every, adapter, task.intents)
+    for name, said in (("tuned 135M", small), ("as a rung of decisions", bound)):
+        more = share(said, every)
+        print(f"{name:>38} {share(said[:ASKED], asked):.3f}, of {len(every)} messages {more:.3f}")
+    for name, of in larges.items():
+        print(f"{f'1.5B, {name}':>38} {share(of, asked):.3f}")
+        both = cascade(bound[:ASKED], of)
+        print(f"{f'tuned, 1.5B ({name}) for {1 - KEPT:.0%}':>38} {share(both, asked):.3f}")
+
+
+def examples_of(task: Task) -> list[Example]:
+    return [Example(_prompt(task, text), intent) for text, intent in task.test]
+
+
+def examples_told(task: Task, shown: Sequence[Rows]) -> list[Example]:
+    """With the `shown` messages and their intents before each."""
+    asked = examples_of(task)[: len(shown)]
+    return [
         Example((each.prompt[0], *(turn for row in rows for turn in _turns(*row)), each.prompt[-1]), each.answer)
         for each, rows in zip(asked, shown, strict=True)
     ]
-    small = await answers(settings, SMALL, asked, adapter)
-    bound = await answers(settings, SMALL, asked, adapter, task.intents)
-    large = await answers(settings, LARGE, asked, None, task.intents)
-    taught = await answers(settings, LARGE, with_examples, None, task.intents)
-    print(f"{'tuned 135M':>38} {share(small, asked):.3f}")
-    print(f"{'as a rung of decisions':>38} {share(bound, asked):.3f}")
-    print(f"{'1.5B, answers listed':>38} {share(large, asked):.3f}")
-    print(f"{f'1.5B, and {SHOWN} examples of each message':>38} {share(taught, asked):.3f}")
-    for name, of in (("answers listed", large), (f"{SHOWN} examples", taught)):
-        both = cascade(bound, of)
-        print(f"{f'tuned, 1.5B ({name}) for {1 - KEPT:.0%}':>38} {share(both, asked):.3f}")
 
 
 def cascade(small: Sequence[GreedyAnswer], large: Sequence[GreedyAnswer]) -> list[GreedyAnswer]:
@@ -130,8 +152,9 @@ def cascade(small: Sequence[GreedyAnswer], large: Sequence[GreedyAnswer]) -> lis
     return [small[at] if at in kept else large[at] for at in range(len(small))]
 
 
-async def nearest(settings: Settings, task: Task, texts: Sequence[str]) -> list[list[tuple[str, str]]]:
-    """The examples most like each text, the most like last."""
+async def nearest(settings: Settings, task: Task) -> list[list[tuple[str, str]]]:
+    """The examples most like each message that is asked, the most like last."""
+    texts = [text for text, _ in task.test[:ASKED]]
     model = local_embedding_model(settings)
     assert model is not None, "run: sizewise models pull minilm-l6-v2"
     try:

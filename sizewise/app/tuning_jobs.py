@@ -26,11 +26,13 @@ LOG = "job.log"
 class TuningJobs:
     """One per process. One training at a time: two take longer than one after the other, and twice the memory."""
 
-    def __init__(self, home: Path, cache: Path, settings_file: Path | None) -> None:
+    def __init__(self, home: Path, cache: Path, settings_file: Path | None, *, on_cluster: bool) -> None:
+        """`on_cluster`: trainings run on a Ray cluster, and need nothing here."""
         self._store = RunStore(home)
         self._home = home
         self._cache = cache
         self._settings_file = settings_file
+        self._on_cluster = on_cluster
         self._own = ""  # the run that this process trains
         self._task: asyncio.Task[None] | None = None
         self._failures: dict[str, str] = {}
@@ -46,7 +48,7 @@ class TuningJobs:
     def setup_command(self) -> str:
         """What must be run before a training; empty: nothing."""
         try:
-            require_environment(self._cache)
+            self._require_environment()
         except ExternalFailure as missing:
             return missing.hint.removeprefix("Run: ")
         return ""
@@ -61,7 +63,7 @@ class TuningJobs:
                 f"{name!r} is of a decision, whose answers are not kept in a file",
                 f"Run: sizewise tune distill {run.decision[:12]}",
             )
-        require_environment(self._cache)
+        self._require_environment()
         if self._own == name:
             return
         if self._own or is_locked(self._store.lock):
@@ -69,6 +71,10 @@ class TuningJobs:
         self._own = name
         self._failures.pop(name, None)
         self._task = asyncio.create_task(self._train(name))
+
+    def _require_environment(self) -> None:
+        if not self._on_cluster:
+            require_environment(self._cache)
 
     async def cancel(self, name: str) -> None:
         """The steps so far stay on disk. Raises Conflict for a run that is not in training here."""

@@ -57,6 +57,9 @@ def list_() -> None:
     if wants_json():
         write_json({"runs": [msgspec.to_builtins(each) for each in runs]})
         return
+    if not runs:
+        click.echo("There is no tuning run yet. Plan one: sizewise tune plan NAME EXAMPLES.jsonl")
+        return
     write_table(
         ("NAME", "BASE", "STATE", "EXAMPLES", "BEFORE", "AFTER"),
         [

@@ -17,10 +17,9 @@ from sizewise.cli.options import api_client, command_settings, server_options, w
 from sizewise.cli.output import write_json
 from sizewise.cli.tune_promote import promote_run, put_on_ladder
 from sizewise.cli.tune_report import share_served, write_run
-from sizewise.cli.tune_run import base_model, training_variables, with_tuner
+from sizewise.cli.tune_run import base_model, require_environment_here, with_tuner
 from sizewise.errors import Conflict, PathNotFound
 from sizewise.settings.load import Settings
-from sizewise.tuning.environment import require_environment
 from sizewise.tuning.examples import MIN_EXAMPLES, is_held_out
 from sizewise.tuning.gate import needless
 from sizewise.tuning.recipe import PRESETS
@@ -147,22 +146,25 @@ async def _trained(
         _write_rows(file, [(e.input, texts[e.option]) for e in taught if is_held_out(e.input) is held])
     try:
         if run is None:
+            model = base_model(base, found)
             run = await with_tuner(
                 found,
                 store,
-                lambda tuner: tuner.plan(name, base_model(base, found), data, test, decision.instructions, preset),
+                model,
+                lambda tuner: tuner.plan(name, model, data, test, decision.instructions, preset),
             )
             rows = tuple(each.id for each in taught)
             run = msgspec.structs.replace(run, decision=decision.id, rows=rows)
             store.save(run)
         if run.state == "planned" and needless(run) and not anyway:
             return run
-        environment, going = require_environment(found.cache_dir), run
+        require_environment_here(found)
+        tuned, going = base_model(run.base, found), run
 
         async def train(tuner: Tuner) -> TuningRun:
-            return await tuner.train(going, base_model(going.base, found), environment, training_variables())
+            return await tuner.train(going, tuned)
 
-        return await with_tuner(found, store, train)
+        return await with_tuner(found, store, tuned, train)
     finally:
         data.unlink(missing_ok=True)
         test.unlink(missing_ok=True)

@@ -24,14 +24,14 @@ def write_run(run: TuningRun) -> None:
         write_json(msgspec.to_builtins(run))
         return
     click.echo(sentence(run))
-    its = run.estimate
+    its, where = run.estimate, f" on {run.node}" if run.node else ""
     rows = [
         ("run", f"{run.name}, {run.state}" + (f", step {run.step} of {its.steps}" if run.state == "training" else "")),
         ("base", run.base),
         ("examples", f"{run.train_count:,} to learn from, {run.test_count:,} held out, {run.answers:,} answers"),
         ("left out", f"{run.suspects:,} suspect examples: they read like those of another answer"),
         *((NAMES[name], _measured(found)) for name, found in run.baselines.items()),
-        ("estimate", f"{duration(its.cpu_seconds)} of processor time, {format_bytes(its.bytes)} of memory"),
+        ("estimate", f"{duration(its.cpu_seconds)} of processor time{where}, {format_bytes(its.bytes)} of memory"),
     ]
     if run.cost is not None and run.tuned is not None:
         rows.append(("took", _cost(run.cost)))
@@ -68,7 +68,7 @@ def _measured(found: Measured) -> str:
 
 def _next_step(run: TuningRun) -> str:
     if run.state == "planned" and (enough := needless(run)):
-        what = "turn on [learn]" if enough == "head" else "ask the base as it is"
+        what = "leave it to a head, which [learn] trains by itself" if enough == "head" else "ask the base as it is"
         return f"next: {what}. To tune all the same: sizewise tune run {run.name} --anyway"
     if run.state in ("planned", "training"):
         return f"next: sizewise tune run {run.name}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,16 +17,26 @@ from sizewise.cli.local_vectors import local_embedding_model, local_vectors
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.tune_report import write_run
 from sizewise.errors import BadRequest, Conflict, ModelUnavailable
-from sizewise.settings.load import Settings, inherited_environment
+from sizewise.offload.ray_pool import RayPool
+from sizewise.offload.worker_pool import PoolRules
+from sizewise.process import physical_cores
+from sizewise.settings.load import Settings, compute_in_one_thread
 from sizewise.tuning.environment import require_environment
 from sizewise.tuning.gate import needless
+from sizewise.tuning.home_training import HomeTraining
+from sizewise.tuning.ray_training import RayTraining
 from sizewise.tuning.recipe import PRESETS
 from sizewise.tuning.run_store import RunStore, TuningRun
+from sizewise.tuning.training import TrainingPlace
 from sizewise.tuning.tuner import BaseModel, Reporter, Tuner
 
-KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LANG", "CUDA_VISIBLE_DEVICES")
-OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
-"""The training opens no connection, and its threads give way instead of spinning."""
+RULES = PoolRules(
+    work="the training",
+    hint="Run it again: it goes on from the last checkpoint.",
+    timeout_s=86_400.0,  # of a batch, which ends by itself
+    attempts=1,  # one that was killed for memory would be so again
+)
+"""On a Ray cluster."""
 
 
 @click.command()
@@ -49,10 +59,12 @@ def plan(name: str, data: Path, base: str, test: Path | None, instructions: str,
     found = command_settings()
     store = RunStore(found.home)
 
-    async def work(tuner: Tuner) -> TuningRun:
-        return await tuner.plan(name, base_model(base, found), data, test, instructions, preset)
+    model = base_model(base, found)
 
-    write_run(asyncio.run(with_tuner(found, store, work)))
+    async def work(tuner: Tuner) -> TuningRun:
+        return await tuner.plan(name, model, data, test, instructions, preset)
+
+    write_run(asyncio.run(with_tuner(found, store, model, work)))
 
 
 @click.command()
@@ -78,18 +90,21 @@ def run(ctx: click.Context, /, name: str, anyway: bool) -> None:
     if planned.state == "planned" and needless(planned) and not anyway:
         write_run(planned)
         ctx.exit(1)
-    environment = require_environment(found.cache_dir)
+    require_environment_here(found)
+    base = base_model(planned.base, found)
 
     async def work(tuner: Tuner) -> TuningRun:
-        return await tuner.train(planned, base_model(planned.base, found), environment, training_variables())
+        return await tuner.train(planned, base)
 
-    done = asyncio.run(with_tuner(found, store, work))
+    done = asyncio.run(with_tuner(found, store, base, work))
     write_run(done)
     ctx.exit(1 if done.refused else 0)
 
 
-def training_variables() -> Mapping[str, str]:
-    return inherited_environment(lambda variable: variable in KEPT_VARIABLES) | dict(OFFLINE)
+def require_environment_here(found: Settings) -> None:
+    """Unless a node of a Ray cluster has it. Raises ExternalFailure."""
+    if not found.jobs.ray:
+        require_environment(found.cache_dir)
 
 
 def base_model(name: str, found: Settings) -> BaseModel:
@@ -105,15 +120,31 @@ def base_model(name: str, found: Settings) -> BaseModel:
     return BaseModel(card.name, file, weights.sha256)
 
 
-async def with_tuner(found: Settings, store: RunStore, work: Callable[[Tuner], Awaitable[TuningRun]]) -> TuningRun:
+async def with_tuner(
+    found: Settings, store: RunStore, base: BaseModel, work: Callable[[Tuner], Awaitable[TuningRun]]
+) -> TuningRun:
+    compute_in_one_thread()  # the head that is a baseline
     embedding = local_embedding_model(found)
     try:
         embed = None if embedding is None else partial(local_vectors, embedding)
         with _progress() as report:
-            return await work(Tuner(store, report, embed=embed, threads=found.local.threads))
+            async with _training_place(found, base) as place:
+                return await work(Tuner(store, report, place, embed=embed, threads=found.local.threads))
     finally:
         if embedding is not None:
             await embedding.stop(0)
+
+
+@asynccontextmanager
+async def _training_place(found: Settings, base: BaseModel) -> AsyncIterator[TrainingPlace]:
+    if not found.jobs.ray:
+        yield HomeTraining(found.cache_dir, base.file, found.local.threads or physical_cores())
+        return
+    pool = RayPool(found.jobs.ray, rules=RULES)
+    try:
+        yield RayTraining(pool)
+    finally:
+        await pool.close()
 
 
 class _Bar(Reporter):

@@ -2,8 +2,9 @@
 
 `python -m sizewise.offload.ray_driver FD ADDRESS` talks over the inherited socket FD. It is a process apart because
 Ray ends the process that uses it when the cluster goes away, and takes 90 MB. Its first message is how many CPUs the
-cluster has, or a JobError. Then a message is an id, and what is to be done with it: the version and the rules of who
-asks, the timeout in seconds and the job; or nothing, which cancels it. An answer is the id and what the node said.
+cluster has, or a JobError. Then a message is an id, and what is to be done with it: the node (RayNode; empty: any), the
+version and the rules of who asks, the timeout in seconds and the job; or NODES, which lists the nodes; or nothing,
+which cancels it. An answer is the id and what the node said.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ import msgspec
 from sizewise.errors import Busy
 from sizewise.offload.frames import encode_head, read_parts
 from sizewise.offload.job import JobError
-from sizewise.offload.ray_task import run_job
+from sizewise.offload.ray_task import NODES, RayNode, run_job
 from sizewise.parent_process import end_with_parent
 
 try:
     import ray
+    import ray.util.scheduling_strategies
 except ImportError:  # the extra `ray` is not installed: said to who starts this
     ray = None
 
@@ -40,9 +42,11 @@ UNREACHABLE = "start one (`ray start --head`), correct `ray` in [jobs], or leave
 
 
 class RayTask(Protocol):
-    """`run_job`, as Ray calls it somewhere."""
+    """`run_job`, as Ray calls it somewhere, or where its options say."""
 
     def remote(self, version: str, rules: bytes, timeout_s: float, job: list[bytes]) -> Awaitable[list[bytes]]: ...
+
+    def options(self, *, num_gpus: int, max_retries: int, scheduling_strategy: object) -> RayTask: ...
 
 
 class RayDriver:
@@ -59,7 +63,8 @@ class RayDriver:
         while message := await read_parts(reader):
             id, *rest = message
             if rest:
-                self._running[id] = asyncio.ensure_future(self._answer(id, rest))
+                work = self._nodes() if rest == [NODES] else self._run(rest)
+                self._running[id] = asyncio.ensure_future(self._answer(id, work))
                 self._running[id].add_done_callback(partial(self._on_done, id))
             elif id in self._running:
                 self._running[id].cancel()
@@ -71,18 +76,35 @@ class RayDriver:
                 await asyncio.sleep(CHECK_S)
                 await asyncio.wait_for(asyncio.to_thread(ray.cluster_resources), CHECK_S)
 
-    async def _answer(self, id: bytes, message: list[bytes]) -> None:
-        version, rules, timeout_s, *job = message
+    async def _answer(self, id: bytes, work: Awaitable[list[bytes]]) -> None:
         try:
-            asked = self._task.remote(version.decode(), rules, float(timeout_s), job)
-            try:
-                found = await asked
-            except asyncio.CancelledError:
-                ray.cancel(asked)
-                raise
+            found = await work
         except (OSError, RuntimeError, ray.exceptions.RayError) as error:
             found = [_encoded(_failure(error))]
         self._send([id, *found])
+
+    async def _run(self, message: list[bytes]) -> list[bytes]:
+        where, version, rules, timeout_s, *job = message
+        task = self._task_on(msgspec.json.decode(where, type=RayNode)) if where else self._task
+        asked = task.remote(version.decode(), rules, float(timeout_s), job)
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            ray.cancel(asked)
+            raise
+
+    def _task_on(self, node: RayNode) -> RayTask:
+        """A GPU that is not asked for is hidden by Ray."""
+        place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node.id, soft=False)
+        return self._task.options(num_gpus=min(1, node.gpus), max_retries=0, scheduling_strategy=place)
+
+    async def _nodes(self) -> list[bytes]:
+        """Those that take jobs."""
+        rows = [each for each in await asyncio.to_thread(ray.nodes) if each["Alive"] and each["Resources"].get("CPU")]
+        nodes = [
+            RayNode(each["NodeID"], each["NodeManagerHostname"], int(each["Resources"].get("GPU", 0))) for each in rows
+        ]
+        return [b"", *map(msgspec.json.encode, nodes)]
 
     def _on_done(self, id: bytes, task: asyncio.Task[None]) -> None:
         del self._running[id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -11,6 +12,7 @@ from sizewise import __version__
 from sizewise.errors import Busy
 from sizewise.offload.frames import Bytes, encode_head, read_parts
 from sizewise.offload.job import JobError, WorkFactory, function_name
+from sizewise.offload.ray_task import NODES, RayNode
 from sizewise.offload.worker_pool import ATTEMPTS, BUSY_RETRY_S, PoolRules
 from sizewise.process import ChildProcess, start_module
 
@@ -91,12 +93,26 @@ class RayPool:
         driver = await self._connected()
         return min(self._most or driver.cpus, driver.cpus)
 
+    async def nodes(self) -> Sequence[RayNode]:
+        """Those that take jobs. Raises Busy."""
+        return [msgspec.json.decode(each, type=RayNode) for each in await self._asked([NODES])]
+
     async def run(
-        self, factory: WorkFactory, setup: bytes, parts: list[Bytes], timeout_s: float | None = None
+        self,
+        factory: WorkFactory,
+        setup: bytes,
+        parts: list[Bytes],
+        timeout_s: float | None = None,
+        *,
+        node: RayNode | None = None,
     ) -> list[bytes]:
+        """`node`: it runs there, or raises Busy; None: on any, and on another one if that is lost."""
         rules = msgspec.json.encode(self._rules)
         seconds = str(timeout_s or self._rules.timeout_s).encode()
-        job = [__version__.encode(), rules, seconds, function_name(factory), setup, *parts]
+        where = b"" if node is None else msgspec.json.encode(node)
+        return await self._asked([where, __version__.encode(), rules, seconds, function_name(factory), setup, *parts])
+
+    async def _asked(self, job: list[Bytes]) -> list[bytes]:
         for _ in range(ATTEMPTS):
             driver = await self._connected()
             if len(driver.jobs) >= self._rules.max_queued + driver.cpus:

@@ -9,11 +9,25 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+from msgspec import Struct
 
 from sizewise import __version__
 from sizewise.errors import Busy, SizewiseError
 from sizewise.offload.job import JobError, find_function
 from sizewise.offload.worker_pool import PoolRules, WorkerPool
+
+NODES = b"nodes"
+"""In place of a job: which nodes there are."""
+BEAT_S = 0.5
+"""Ray cancels a job by an interrupt that comes without a signal, so it waits until the event loop does something."""
+
+
+class RayNode(Struct, frozen=True):
+    """A node that takes jobs. `host`: its name, for people."""
+
+    id: str
+    host: str
+    gpus: int
 
 
 def run_job(version: str, rules: bytes, timeout_s: float, job: list[bytes]) -> list[bytes]:
@@ -35,8 +49,14 @@ def run_job(version: str, rules: bytes, timeout_s: float, job: list[bytes]) -> l
 
 async def _run(rules: PoolRules, timeout_s: float, job: list[bytes]) -> list[bytes]:
     name, setup, *parts = job
-    pool = WorkerPool(1, rules)
+    pool, beat = WorkerPool(1, rules), asyncio.ensure_future(_beat())
     try:
         return await pool.run(find_function(name), setup, [*parts], timeout_s)
     finally:
         await pool.close()
+        beat.cancel()
+
+
+async def _beat() -> None:
+    while True:  # noqa: ASYNC110 - the turn itself is what is wanted
+        await asyncio.sleep(BEAT_S)

@@ -9,8 +9,8 @@ from sizewise.settings.toml_reader import setting
 
 @dataclass(frozen=True, slots=True)
 class JobsSettings:
-    """CPU work of jobs, such as certifying a target or reading documents, in processes of their own, here or on the
-    nodes of a Ray cluster. Changes need a restart.
+    """CPU work of jobs, such as certifying a target, reading documents or training, in processes of their own, here or
+    on the nodes of a Ray cluster. Changes need a restart.
     """
 
     workers: int = setting(
@@ -22,7 +22,7 @@ class JobsSettings:
     ray: str = setting("", "Address of a Ray cluster, such as `auto`, `10.0.0.5:6379` or `ray://...`; empty: none.")
     max_memory_bytes: int = setting(
         1_500_000_000,
-        "Memory limit of one process in bytes; a batch that needs more fails, and the others go on.",
+        "Memory limit of one process in bytes, but of a training; a batch that needs more fails, the others go on.",
         minimum=256_000_000,
         maximum=1_000_000_000_000,
     )

@@ -68,11 +68,17 @@ def read_examples(file: Path, test: Path | None, instructions: str) -> TaskExamp
     rows without one. Raises BadRequest with file and line.
     """
     rows, held = _read(file, instructions), [] if test is None else _read(test, instructions)
+    if test is not None and not held:
+        raise BadRequest(f"{str(test)!r} has no examples", "Give held-out examples, or none: then a fifth is held out.")
     known = {each.prompt for each in held}
-    found, duplicates, contradictions = _distinct([each for each in rows if each.prompt not in known])
+    kept = [each for each in rows if each.prompt not in known]
+    found, duplicates, contradictions = _distinct(kept)
     if len(found) < MIN_EXAMPLES:
+        without = [f"{len(rows) - len(kept)} that are held out"] if len(kept) < len(rows) else []
+        without += [f"{contradictions} that have several answers"] if contradictions else []
+        left = f", without {' and '.join(without)}" if without else ""
         raise BadRequest(
-            f"{str(file)!r} has {len(found)} different examples, and tuning needs at least {MIN_EXAMPLES}",
+            f"{str(file)!r} has {len(found)} different examples{left}, and tuning needs at least {MIN_EXAMPLES}",
             "Add examples. A head on vectors needs none of them: see `sizewise decisions`.",
         )
     if test is None:

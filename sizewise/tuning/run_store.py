@@ -64,7 +64,9 @@ class TrainingCost(Struct, frozen=True):
 
 
 class TuningRun(Struct, frozen=True):
-    """One run. `baselines`: what was measured without tuning, by name. `created`: unix seconds."""
+    """One run. `baselines`: what was measured without tuning, by name. `created`: unix seconds. `node`: of a Ray
+    cluster, whose pace the estimate has; empty: this machine's.
+    """
 
     name: str
     base: str  # name of the model
@@ -95,6 +97,7 @@ class TuningRun(Struct, frozen=True):
     withdrawn: int = 0  # of these answers, erased since
     memory: MemoryProbe | None = None
     triggers: TriggerProbe | None = None  # None: suspect examples share no phrase
+    node: str = ""
 
 
 class RunStore:

@@ -7,6 +7,7 @@ it, the same job goes on where it was. Run with an interpreter that has torch, t
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -21,15 +22,20 @@ from typing import Any
 import gguf
 import numpy
 import torch
+import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaModel
 
 IGNORED = -100  # label of a token that is not learned
 CHECKPOINT_S = 20.0
 EAGER_TOKENS = 128
 """Up to so many, plain attention takes a third of the time of the fused one on a processor, and little memory."""
+
+CACHE = "cache" if "cache" in inspect.signature(LlamaModel.forward).parameters else "past_key_values"
+"""What transformers calls keys and values of tokens that were read; the second name before 5.24."""
 
 Job = dict[str, Any]
 Example = tuple[list[int], int]
@@ -86,32 +92,49 @@ def batches(job: Job, examples: list[Example]) -> Iterator[list[Example]]:
                 yield [examples[each] for each in group]
 
 
-def loss_of(model: PeftModel, batch: list[Example], device: str) -> torch.Tensor:
+def loss_of(model: PeftModel, batch: list[Example], shared: list[int], device: str) -> torch.Tensor:
     """Mean loss of the answers' tokens. Their logits alone are computed: the vocabulary is a fifth of a small model."""
-    hidden, labels = hidden_states(model, batch, device)
+    hidden, labels = hidden_states(model, batch, device, shared)
     chosen = labels != IGNORED
     logits = model.get_base_model().lm_head(hidden[chosen]).float()
     return torch.nn.functional.cross_entropy(logits, labels[chosen])
 
 
-def hidden_states(model: PeftModel, batch: list[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states at each position, and the token that follows where it belongs to an answer."""
-    width = max(len(tokens) for tokens, _ in batch)
+def hidden_states(
+    model: PeftModel, batch: list[Example], device: str, shared: list[int] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states at each position after the shared tokens, and the token that follows where it is an answer's."""
+    body, same = model.get_base_model().model, len(shared or ())
+    width = max(len(tokens) for tokens, _ in batch) - same
     ids = torch.zeros((len(batch), width), dtype=torch.long)
-    seen = torch.zeros((len(batch), width), dtype=torch.long)
+    seen = torch.zeros((len(batch), same + width), dtype=torch.long)
     labels = torch.full((len(batch), width), IGNORED, dtype=torch.long)
     for row, (tokens, prompt) in enumerate(batch):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
+        ids[row, : len(tokens) - same] = torch.tensor(tokens[same:])
         seen[row, : len(tokens)] = 1
-        labels[row, prompt - 1 : len(tokens) - 1] = torch.tensor(tokens[prompt:])
-    body = model.get_base_model().model
-    found = body(input_ids=ids.to(device), attention_mask=seen.to(device), use_cache=False)
+        labels[row, prompt - same - 1 : len(tokens) - same - 1] = torch.tensor(tokens[prompt:])
+    more: dict[str, Any] = {"use_cache": False}
+    if shared:
+        more = {"use_cache": True, CACHE: begun(model, shared, len(batch), device)}
+    found = body(input_ids=ids.to(device), attention_mask=seen.to(device), **more)
     return found.last_hidden_state, labels.to(device)
 
 
-def train(job: Job, model: PeftModel) -> None:
+def begun(model: PeftModel, shared: list[int], rows: int, device: str) -> transformers.DynamicCache:
+    """Keys and values of the shared tokens, computed once for all rows. Gradients flow through them."""
+    found = model.get_base_model().model(input_ids=torch.tensor([shared], device=device), use_cache=True)
+    made = transformers.DynamicCache(config=model.config)
+    for at, layer in enumerate(getattr(found, CACHE).layers):
+        made.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), at)
+    return made
+
+
+def train(job: Job, model: PeftModel) -> int:
+    """The number of all steps; 0: it pauses, with a checkpoint, after `pause_ratio` times what it took to load from
+    `begun` on.
+    """
     examples = [(list(tokens), int(prompt)) for tokens, prompt in job["examples"]]
-    plan = list(batches(job, examples))
+    plan, shared = list(batches(job, examples)), examples[0][0][: job["shared"]]
     weights = [each for each in model.parameters() if each.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=job["learning_rate"], weight_decay=0.0)
     warmup = max(1, len(plan) // 20)
@@ -124,10 +147,11 @@ def train(job: Job, model: PeftModel) -> None:
     begin = resume(folder / "checkpoint.pt", job["hash"], model, optimizer, schedule)
     say(event="step", step=begin, steps=len(plan), cpu_seconds=time.process_time())
     model.train()
-    saved = time.monotonic()
+    loaded = saved = time.monotonic()
+    pause = loaded + job["pause_ratio"] * (loaded - job["begun"]) if job["pause_ratio"] else math.inf
     for step in range(begin, len(plan)):
         with torch.autocast(job["device"], dtype=torch.bfloat16, enabled=job["bfloat16"]):
-            loss = loss_of(model, plan[step], job["device"])
+            loss = loss_of(model, plan[step], shared, job["device"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
@@ -135,9 +159,14 @@ def train(job: Job, model: PeftModel) -> None:
         optimizer.zero_grad(set_to_none=True)
         said = round(loss.item(), 4)
         say(event="step", step=step + 1, steps=len(plan), cpu_seconds=time.process_time(), loss=said)
-        if time.monotonic() - saved > CHECKPOINT_S or step + 1 == len(plan):
+        now, is_last = time.monotonic(), step + 1 == len(plan)
+        if now - saved > CHECKPOINT_S or now > pause or is_last:
             save(folder / "checkpoint.pt", job["hash"], step + 1, model, optimizer, schedule)
             saved = time.monotonic()
+        if now > pause and not is_last:
+            say(event="pause", step=step + 1, steps=len(plan), loss=said, **spent())
+            return 0
+    return len(plan)
 
 
 def save(path: Path, hash: str, step: int, model: PeftModel, optimizer: Optimizer, schedule: LRScheduler) -> None:
@@ -160,7 +189,7 @@ def resume(path: Path, hash: str, model: PeftModel, optimizer: Optimizer, schedu
     """The number of the step to go on with; 0 without a checkpoint of this very job."""
     if not path.is_file():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location="cpu")  # it may be of another machine
     if state["hash"] != hash:
         return 0
     set_peft_model_state_dict(model, state["adapter"])
@@ -250,9 +279,10 @@ def export(job: Job, model: PeftModel) -> None:
     fresh.replace(path)
 
 
-def peak_bytes() -> int:
+def spent() -> dict[str, float]:
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"cpu_seconds": time.process_time(), "peak_bytes": most}
 
 
 def main() -> None:
@@ -261,10 +291,10 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     torch.manual_seed(job["seed"])
     model = load_base(job)
-    train(job, model)
-    export(job, model)
-    found, ranks = answers(job, model), canary_ranks(job, model)
-    say(event="end", answers=found, canary_ranks=ranks, cpu_seconds=time.process_time(), peak_bytes=peak_bytes())
+    if steps := train(job, model):
+        export(job, model)
+        found, ranks = answers(job, model), canary_ranks(job, model)
+        say(event="end", steps=steps, answers=found, canary_ranks=ranks, **spent())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tests.running_server import environment, until
 
 RAY = Path(sys.prefix, "ray")
 REPOSITORY = Path(__file__).parents[2]
-READY_S = 90.0
+READY_S = 300.0
 
 
 def ray_environment() -> dict[str, str]:
@@ -37,8 +37,8 @@ class RayCluster:
     client: str = ""  # for those that are no node
     nodes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start_node(self, *arguments: str) -> None:
-        """Returns when it takes work."""
+    def start_node(self, *arguments: str, **variables: str) -> None:
+        """Returns when it takes work. `variables`: of its environment."""
         words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         words += ["--num-cpus=1", "--object-store-memory=100000000", "--node-ip-address=127.0.0.1", *arguments]
         log = self.folder / f"node{len(self.nodes)}.log"
@@ -49,7 +49,7 @@ class RayCluster:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
-                env=environment(**ray_environment()),
+                env=environment(**ray_environment(), **variables),
             )
         self.nodes.append(node)
 
@@ -73,16 +73,17 @@ class RayCluster:
 
 
 @contextlib.contextmanager
-def ray_cluster(nodes: int) -> Iterator[RayCluster]:
-    """The first one is the head."""
+def ray_cluster(nodes: int, *, caches: Sequence[Path] = ()) -> Iterator[RayCluster]:
+    """The first one is the head. `caches`: of each node, SIZEWISE_CACHE."""
+    variables = [{"SIZEWISE_CACHE": str(each)} for each in caches] or [dict[str, str]()] * nodes
     cluster = RayCluster(Path(tempfile.mkdtemp(prefix="ray", dir="/tmp")))  # short: it holds sockets
     ports = free_ports(2)
     cluster.address, cluster.client = f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}"
     try:
         head = ("--head", f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}")
-        cluster.start_node(*head, "--include-dashboard=false", f"--temp-dir={cluster.folder}")
-        for _ in range(nodes - 1):
-            cluster.start_node(f"--address={cluster.address}")
+        cluster.start_node(*head, "--include-dashboard=false", f"--temp-dir={cluster.folder}", **variables[0])
+        for each in variables[1:]:
+            cluster.start_node(f"--address={cluster.address}", **each)
         yield cluster
     finally:
         cluster.close()

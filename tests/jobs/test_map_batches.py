@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from sizewise.errors import BudgetExceeded
 from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.jobs.shared_budget import SharedBudget
 
@@ -110,3 +111,32 @@ def test_requests_at_once_cannot_spend_more_than_the_budget_together() -> None:
     shares.put_back(first)  # it cost 10
     assert shares.take(80) == (80 - 30) // 2
     assert SharedBudget(2).take(None) is None and SharedBudget(2).take(-5) == 0
+
+
+def test_where_a_share_is_too_small_fewer_run_at_once_and_in_the_end_one_has_all_that_is_left() -> None:
+    spent, running, most = 0, 0, 0
+
+    async def main() -> list[bool]:
+        shares = SharedBudget(8)
+
+        async def cost_ten(share: int | None) -> bool:
+            """Refused below 90, which is more than it costs."""
+            nonlocal spent, running, most
+            if share is None or share < 90:
+                raise BudgetExceeded("could cost 90", "wait")
+            running, most = running + 1, max(most, running + 1)
+            assert spent + 90 * running <= 200, "together they stay within the budget"
+            await asyncio.sleep(0.001)
+            running, spent = running - 1, spent + 10
+            return True
+
+        async def job() -> bool:
+            await shares.turn()
+            return await shares.spend(shares.take(200 - spent), cost_ten, lambda: 200 - spent, BudgetExceeded)
+
+        found = await asyncio.gather(*(job() for _ in range(20)), return_exceptions=True)
+        assert shares.running == 0 and shares.take(8) == 8, "nothing is held, and one runs at once"
+        return [each is True for each in found]
+
+    answered = asyncio.run(main())
+    assert most == 2 and answered.count(True) == 12 and spent == 120, "with 80 left none of 90 may begin"

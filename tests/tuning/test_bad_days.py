@@ -18,10 +18,11 @@ from bench.tuning.task import messages
 from sizewise.catalog.file_lock import file_lock
 from sizewise.settings.load import load_settings
 from sizewise.tuning.environment import TrainingEnvironment
-from sizewise.tuning.run_store import RunStore
+from sizewise.tuning.run_store import Measured, RunStore
 from tests.cli.terminal import Done, sizewise
 from tests.forked import PYTHONPATH, command
 from tests.running_server import environment
+from tests.tuning.echo_trainer import echo_environment
 
 pytestmark = pytest.mark.long
 NAME = "intents"
@@ -38,9 +39,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, smollm_gguf: Path) -> Path:
     ready = TrainingEnvironment(str(environment_of_tests), gpu=False, versions={})
     (environment_of_tests / "ready.json").write_bytes(msgspec.json.encode(ready))
     (home / "cache" / "models").symlink_to(models)
-    for name, count, test in (("data", 600, False), ("test", 120, True)):
+    for name, count, test in (("data", 600, False), ("test", 480, True)):
         chosen = [each for each in messages(count, 4, test=test) if each[1] in ("invoice", "customs")]
-        rows = [json.dumps({"input": text, "output": said}) for text, said in chosen[: 60 if not test else 8]]
+        rows = [json.dumps({"input": text, "output": said}) for text, said in chosen[: 60 if not test else 48]]
         (home / f"{name}.jsonl").write_text("\n".join(rows))
     done = tune(home, "plan", NAME, str(home / "data.jsonl"), "--test", str(home / "test.jsonl"))
     assert done.code == 0, done.err
@@ -106,3 +107,16 @@ async def _run_while_another_trains(home: Path, store: RunStore) -> list[str]:
 def test_what_broke_off_says_how_to_go_on(home: Path, store: RunStore) -> None:
     done = tune(home, "run", NAME, "--anyway")
     assert done.code == 3 and "the training ended early" in done.err and "Run it again to continue" in done.hint
+
+
+def test_a_run_is_asked_what_its_plan_asked_though_others_ask_more(home: Path, store: RunStore, tmp_path: Path) -> None:
+    run, asked = store.require(NAME), 44
+    assert run.test_count == 48
+    baselines = {name: Measured(of.right[:asked]) for name, of in run.baselines.items()}
+    store.save(replace(run, test_count=asked, baselines=baselines))
+    echo_environment(tmp_path)
+    done = sizewise("tune", "run", NAME, "--anyway", home=home, SIZEWISE_CACHE=str(tmp_path))
+    trained = store.require(NAME)
+    assert trained.state == "trained" and trained.tuned is not None, done.err
+    assert len(trained.tuned.right) == asked
+    (store.folder(NAME) / "adapter.gguf").unlink()

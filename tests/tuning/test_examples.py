@@ -54,6 +54,16 @@ def test_what_is_in_the_test_file_is_not_learned(tmp_path: Path) -> None:
     assert len(found.train) == 50 and len(found.test) == 10
 
 
+def test_why_few_examples_are_left_is_said(tmp_path: Path) -> None:
+    file = written(tmp_path, [*pairs(60), *({"input": f"message {at}", "output": "maybe"} for at in range(50, 60))])
+    with pytest.raises(BadRequest, match="has 0 different examples, without 70 that are held out, and tuning needs"):
+        read_examples(file, file, "")
+    with pytest.raises(BadRequest, match="has 30 different examples, without 20 that are held out and 10 that have"):
+        read_examples(file, written(tmp_path, pairs(20), "test.jsonl"), "")
+    with pytest.raises(BadRequest, match=r"test\.jsonl' has no examples"):
+        read_examples(file, written(tmp_path, [], "test.jsonl"), "")
+
+
 @pytest.mark.parametrize(
     ("rows", "why"),
     [

@@ -15,6 +15,7 @@ import pytest
 from bench.tuning.task import messages
 from sizewise.settings.load import load_settings
 from sizewise.tuning.environment import find_environment
+from sizewise.tuning.training import SCRIPT
 from tests.forked import PYTHONPATH, command, run
 from tests.running_server import environment
 
@@ -33,6 +34,37 @@ def planned(tmp_path: Path, smollm_gguf: Path) -> Path:
     files = str(tmp_path / "data.jsonl"), "--test", str(tmp_path / "test.jsonl")
     tune(tmp_path, "plan", "tiny", *files, "--preset", "quick", "--instructions", "Topic?")
     return tmp_path
+
+
+GRADIENTS = """
+import json, sys, torch
+sys.path.insert(0, {scripts!r})
+import training_script as script
+alike = list(range(1000, 1020))
+examples = [([*alike, *range(at, at + length), 7, 8], 20 + length) for at, length in ((300, 3), (2000, 9), (50, 5))]
+model = script.load_base(dict(base={base!r}, device="cpu", examples=examples, rank=4, alpha=8))
+weights = [each for each in model.parameters() if each.requires_grad]
+torch.manual_seed(1)
+for each in weights:
+    torch.nn.init.normal_(each, std=0.02)
+found = []
+for shared in ([], alike):
+    loss = script.loss_of(model, examples, shared, "cpu")
+    found.append((loss, torch.cat([each.flatten() for each in torch.autograd.grad(loss, weights)])))
+(one, ours), (other, theirs) = found
+print(json.dumps([abs(float(one - other)), float((ours - theirs).norm() / ours.norm())]))
+"""
+
+
+def test_what_examples_begin_with_gives_the_same_gradients_computed_once(tmp_path: Path, smollm_gguf: Path) -> None:
+    made = find_environment(load_settings(None, tmp_path, environ=dict(os.environ)).cache_dir)
+    if made is None:
+        pytest.skip("no training environment: sizewise tune setup")
+    code = GRADIENTS.format(scripts=str(SCRIPT.parent), base=str(smollm_gguf))
+    done = subprocess.run([made.python, "-I", "-c", code], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    loss, gradients = json.loads(done.stdout.splitlines()[-1])
+    assert loss < 1e-4 and gradients < 1e-3
 
 
 def tune(home: Path, *words: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 from sizewise.catalog.loader import user_models
 from sizewise.tuning.run_store import Equality, Measured, RunStore, TrainingCost
 from tests.cli.terminal import sizewise
+from tests.graphql.graphql_client import graphql
+from tests.running_server import ECHO, serving
 from tests.tuning.runs import planned
 
 GOOD = Measured((True,) * 19 + (False,))
@@ -25,11 +27,18 @@ def test_without_an_environment_a_run_names_the_one_command(tmp_path: Path) -> N
     ]
 
 
+def test_a_server_with_a_ray_cluster_needs_no_environment_of_its_own(tmp_path: Path) -> None:
+    RunStore(tmp_path).save(planned())
+    for ray, setup in (("", "sizewise tune setup"), ("127.0.0.1:1", None)):
+        with serving(tmp_path, f'{ECHO}\n[jobs]\nray = "{ray}"\n', SIZEWISE_CACHE=str(tmp_path)) as server:
+            assert graphql(server, "{ tuningRuns { setup } }").data["tuningRuns"] == [{"setup": setup}]
+
+
 def test_what_needs_no_tuning_is_told_and_not_trained(tmp_path: Path) -> None:
     RunStore(tmp_path).save(planned(baselines={"prompting": Measured((False,) * 20), "head": GOOD}))
     done = sizewise("tune", "run", "intents", home=tmp_path)
     assert done.code == 1
-    assert "next: turn on [learn]" in done.out
+    assert "next: leave it to a head, which [learn] trains by itself" in done.out
 
 
 def test_the_size_is_told_before_anything_is_installed(tmp_path: Path) -> None:
