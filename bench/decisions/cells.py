@@ -27,12 +27,13 @@ class Stream:
 @dataclass(frozen=True)
 class Cell:
     """`shift`: the share of tested inputs that are out of scope, where 2 % of the learned ones are. None: as they
-    come."""
+    come. `is_drawn`: each learned one is out of scope with that chance, so there may be none."""
 
     name: str
     size: int
     draw: Draw
     shift: float | None
+    is_drawn: bool = False
 
     def stream(self, seed: int) -> Stream:
         draw = np.random.default_rng(seed)
@@ -40,7 +41,10 @@ class Cell:
         order = draw.permutation(len(intents.labels))
         if self.shift is None:
             return Stream(intents, order[: self.size], order[self.size :][:MOST_TESTED])
-        return Stream(intents, *_mixed(intents, order, self.size, self.shift))
+        few = round(self.size * LEARNED_OUT_OF_SCOPE)
+        if self.is_drawn:
+            few = int(draw.binomial(self.size, LEARNED_OUT_OF_SCOPE))
+        return Stream(intents, *_mixed(intents, order, self.size, self.shift, few))
 
 
 def cells(bank: Intents, scope: Intents, sizes: Sequence[int]) -> Iterator[Cell]:
@@ -52,6 +56,7 @@ def cells(bank: Intents, scope: Intents, sizes: Sequence[int]) -> Iterator[Cell]
             yield Cell("banking, 15 of 77", size, lambda draw: bank.only(_some(bank, draw, 15)), None)
             yield Cell("banking, 12 and near", size, lambda draw: bank.others_out(_some(bank, draw, 12)), 0.02)
             yield Cell("banking, near shifted", size, lambda draw: bank.others_out(_some(bank, draw, 12)), 0.1)
+            yield Cell("banking, near drawn", size, lambda draw: bank.others_out(_some(bank, draw, 12)), 0.1, True)
             yield Cell(
                 "clinc, 15 of 150", size, lambda draw: all_inside.only(draw.choice(inside, 15, False).tolist()), None
             )
@@ -64,10 +69,10 @@ def _some(bank: Intents, draw: np.random.Generator, count: int) -> list[str]:
     return [str(name) for name in draw.choice(bank.names, count, False)]
 
 
-def _mixed(intents: Intents, order: Integers, size: int, shift: float) -> tuple[Integers, Integers]:
+def _mixed(intents: Intents, order: Integers, size: int, shift: float, few: int) -> tuple[Integers, Integers]:
+    """`few`: of the learned inputs are out of scope."""
     is_out = intents.labels[order] == intents.names.index(OUT_OF_SCOPE)
     outside, inside = order[is_out], order[~is_out]
-    few = round(size * LEARNED_OUT_OF_SCOPE)
     learned = np.concatenate([outside[:few], inside[: size - few]])
     left = (len(outside) - few) / shift, (len(inside) - size + few) / (1.0 - shift)
     count = min(MOST_TESTED, *map(int, left))

@@ -64,6 +64,7 @@ def _intents(rows: list[tuple[str, str]], cache: Path, model: Path) -> Intents:
 def _vectors(texts: list[str], cache: Path, model: Path) -> Floats:
     if cache.exists():
         return np.asarray(np.load(cache), np.float32)
+    cache.parent.mkdir(parents=True, exist_ok=True)
     embedder = OnnxEmbeddingModel(str(model), 1, 256)
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     found: Floats | None = None

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sizewise.evals.calibration import CalibrationData
 from sizewise.routing.guarantees.bounds import (
-    MAX_BET_SHARE,
     RISK_TESTS,
     CertificationStep,
     QualityGuarantee,
@@ -72,15 +71,23 @@ def allowed(draws: int, chance: float) -> int:
     return count - 1
 
 
-def rows(ready: CalibrationData, seed: int, draws: int, methods: tuple[str, ...] = tuple(RISK_TESTS)) -> Iterator[Row]:
+def rows(
+    ready: CalibrationData,
+    seed: int,
+    draws: int,
+    methods: tuple[str, ...] = tuple(RISK_TESTS),
+    *,
+    qualities: tuple[float, ...] = QUALITIES,
+    samples: tuple[int, ...] = SAMPLES,
+) -> Iterator[Row]:
     families = replayed(ready)
     large = ready.scores[:, -1]
-    for quality in QUALITIES:
+    for quality in qualities:
         errors = [(1.0 - SURE) * share for share in ready.error_shares(quality).values()]
         true = [(quality * large - its.got).mean(axis=1) for its in families]
         saves = [1.0 - its.cost.mean(axis=1) for its in families]
         best = best_possible(families, true)
-        for sample in SAMPLES:
+        for sample in samples:
             chance = np.random.default_rng([seed, sample, round(1_000 * quality)])
             broken, saved = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0.0)
             for draw in range(draws):
@@ -180,7 +187,9 @@ def passes(method: str, losses: Floats, top: float, error: float) -> Flags:
     A mean loss of exactly 0 is common (scores are 0 or 1), and which side of 0 its rounded sum lies depends on the
     order of the additions. What lies that near is judged by the shipped test itself.
     """
-    slack = _betting_slack(losses, top, error) if method == "betting" else _slack(method, losses, top, error)
+    if method == "betting":  # each bet rests on the wealth before it
+        return np.asarray([RISK_TESTS[method](level, top, error) for level in losses.tolist()], np.bool_)
+    slack = _slack(method, losses, top, error)
     flags: Flags = slack <= 0.0
     for level in np.flatnonzero(np.abs(slack) < ROUNDING):
         flags[level] = RISK_TESTS[method](losses[level].tolist(), top, error)
@@ -200,28 +209,6 @@ def _slack(method: str, losses: Floats, top: float, error: float) -> Floats:
         width, chance = 1.0 + top, log(2.0 / error)
         bound = mean + spread * sqrt(2.0 * chance / count) + 7.0 * width * chance / (3.0 * (count - 1))
     return bound
-
-
-def _betting_slack(losses: Floats, top: float, error: float) -> Floats:
-    """What the log of the highest wealth lacks. Wealth is a product here, which takes half the time of logarithms."""
-    width, count = 1.0 + top, losses.shape[1]
-    fair, most = 1.0 / width, MAX_BET_SHARE * width / top
-    value, number = (losses + 1.0) / width, np.arange(2, count + 2)
-    mean = np.cumsum(value, axis=1)
-    mean += 0.5
-    mean /= number
-    variance = np.cumsum((value - mean) ** 2, axis=1)
-    variance += 0.25
-    variance /= number
-    bets = np.empty_like(value)
-    bets[:, 0], bets[:, 1:] = 0.25, variance[:, :-1]
-    np.divide(2.0 * -log(error) / count, bets, out=bets)
-    np.minimum(np.sqrt(bets, out=bets), most, out=bets)
-    bets *= fair - value
-    bets += 1.0
-    wealth = np.maximum(np.cumprod(bets, axis=1).max(axis=1), 1.0)
-    lacking: Floats = -log(error) - np.log(wealth)
-    return lacking
 
 
 def _same_as_shipped(

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from shlex import quote
 
 import click
 import msgspec
 
+from sizewise.app.option_model import options_line
 from sizewise.cli import operations
 from sizewise.cli.decision_certification import certify_with_tuned
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
-from sizewise.cli.output import format_time, write_json, write_table
+from sizewise.cli.output import format_time, write_json, write_pairs, write_table
 from sizewise.cli.printable import printable
-from sizewise.errors import PathNotFound
+from sizewise.errors import BadRequest, Conflict, PathNotFound
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "list": LazyCommand("sizewise.cli.decisions:list_", "List decisions, those that changed last first."),
     "show": LazyCommand("sizewise.cli.decisions:show", "Show one: its options, its state and its certificate."),
     "certify": LazyCommand("sizewise.cli.decisions:certify", "Try a certification now, on what was learned."),
-    "forget": LazyCommand("sizewise.cli.decisions:forget", "Delete one, with all that was learned."),
+    "forget": LazyCommand(
+        "sizewise.cli.decisions:forget", "Delete one, or all of a project, with all that was learned."
+    ),
 }
+
+SHOWN_ID = 12  # digits of an id that tell decisions apart
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -51,9 +57,26 @@ def list_() -> None:
     if wants_json():
         write_json(msgspec.to_builtins({"decisions": found}))
         return
+    if not found:
+        click.echo(
+            "Nothing is learned of decisions yet. It needs `[learn] keep` and an embedding model on this machine."
+        )
+        return
     write_table(
-        ("ID", "MODEL", "STATE", "OPTIONS", "ANSWERS", "SERVED"),
-        [(each.id, each.model, each.state, str(len(each.options)), str(each.answers), _share(each)) for each in found],
+        ("ID", "MODEL", "STATE", "OPTIONS", "ANSWERS", "SERVED", "QUESTION"),
+        [
+            (
+                each.id[:SHOWN_ID],
+                each.model,
+                each.state,
+                str(len(each.options)),
+                f"{each.answers:,}",
+                _share(each),
+                each.question,
+            )
+            for each in found
+        ],
+        right="OPTIONS ANSWERS SERVED",
     )
 
 
@@ -81,25 +104,56 @@ def certify(id: str) -> None:
     \b
     Example: sizewise decisions certify 3f2a
     """
-    _write(asyncio.run(certify_with_tuned(api_client(), id)))
+    done = asyncio.run(certify_with_tuned(api_client(), id))
+    if done.state == "learning" and done.certificate is None and not done.cause:
+        raise Conflict(
+            f"{done.answers:,} answers are too few to try: no part of the error is spent",
+            f"the server tries by itself at {done.next_certification_at or 0:,}",
+        )
+    _write(done)
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", required=False)
+@click.option("--project", metavar="PROJECT", help="All decisions of a project: it no longer consents.")
+@click.option("--yes", is_flag=True, help="With --project: delete. Without it, only count.")
 @server_options
-def forget(id: str) -> None:
-    """Delete one, with all that was learned.
+def forget(id: str | None, project: str | None, yes: bool) -> None:
+    """Delete one, or all of a project, with all that was learned.
 
-    It begins with the large model again.
+    It begins with the large model again. What a tuned model has learned of the deleted answers is noted on its card.
 
     \b
     Example: sizewise decisions forget 3f2a
+             sizewise decisions forget --project shop --yes
     """
-    gone = asyncio.run(operations.forget_decision(api_client(), id=id))
-    if wants_json():
-        write_json({"forgotten": id, "answers": gone})
+    if (id is None) == (project is None):
+        raise BadRequest("name one decision, or a project", "sizewise decisions forget ID, or --project PROJECT")
+    if id is not None:
+        gone = asyncio.run(operations.forget_decision(api_client(), id=id))
+        if wants_json():
+            write_json({"forgotten": id, "answers": gone})
+            return
+        click.echo(f"forgot {printable(id)} and {gone:,} answers")
         return
-    click.echo(f"forgot {printable(id)} and {gone:,} answers")
+    asyncio.run(_forget_project(project or "", dry_run=not yes))
+
+
+async def _forget_project(project: str, *, dry_run: bool) -> None:
+    """Raises PathNotFound, SizewiseError."""
+    client = api_client()
+    listed = await operations.list_decisions(client)
+    mine = [each for each in listed if each.project == project]
+    if not mine:
+        known = ", ".join(sorted({each.project for each in listed})) or "none"
+        raise PathNotFound(f"nothing is learned in the project {project[:100]!r}", f"Projects with decisions: {known}")
+    answers = sum([each.answers if dry_run else await operations.forget_decision(client, id=each.id) for each in mine])
+    if wants_json():
+        write_json({"project": project, "decisions": len(mine), "answers": answers, "dry_run": dry_run})
+        return
+    click.echo(f"{'would forget' if dry_run else 'forgot'} {len(mine):,} decisions and {answers:,} answers")
+    if dry_run:
+        click.echo(f"nothing was deleted; to delete it: sizewise decisions forget --project {quote(project)} --yes")
 
 
 def _found(decision: operations.Decision | None, id: str) -> operations.Decision:
@@ -120,16 +174,17 @@ def _write(decision: operations.Decision) -> None:
     proof, next_at = decision.certificate, decision.next_certification_at
     rows = [
         ("decision", decision.id),
+        *([("question", decision.question)] if decision.instructions else []),
         ("model", decision.model),
         ("state", f"{decision.state}: {decision.cause}" if decision.cause else decision.state),
         ("changed", format_time(decision.changed)),
-        ("options", ", ".join(map(printable, decision.options))),
+        ("options", options_line(decision.options)),
         ("answers", f"{decision.answers:,}" + (f", next certification at {next_at:,}" if next_at else "")),
         ("compared", f"{decision.sampled:,} randomly drawn inputs"),
     ]
     if proof is not None:
-        tested = f"taught by {proof.taught:,} answers, tested on {proof.certified_on:,}"
+        tested = f"tested on {proof.certified_on:,} answers, each by rungs that learned from {proof.taught:,} others"
         rows.append(("certificate", tested if proof.is_certified else f"not certified; {tested}"))
         rows.append(("serves", f"{proof.share:.0%} of all inputs, {proof.agreement:.1%} measured agreement"))
         rows.append(("rungs", ", ".join(f"{each.rung} {each.inputs:,}" for each in proof.rungs) or "none"))
-    write_table(("", ""), rows)
+    write_pairs(rows)

@@ -27,7 +27,7 @@ from sizewise.decisions.certificate import (
 )
 from sizewise.decisions.head import Decided, Doubles, Flags, Floats, Integers, KernelHead, fit_head_unseen
 from sizewise.decisions.label_shift import shift_test
-from sizewise.decisions.ladder import THRESHOLDS, Ladder, near_cosine, rung_choices, unanimous
+from sizewise.decisions.ladder import FAR_TRUST, THRESHOLDS, Ladder, near_cosine, rung_choices, unanimous
 from sizewise.decisions.model_rung import Joined, ModelRung, fit_model_rung
 from sizewise.routing.guarantees.bounds import CertificationStep, Losses, QualityGuarantee, fixed_sequence_test
 
@@ -181,12 +181,14 @@ def _fitted(model: SmallModel, taught: Flags, options: Integers, unseen: Decided
 def with_model(
     choices: Sequence[tuple[Rung, int, float]], joined: tuple[ModelRung, Joined] | None, threshold: float
 ) -> list[tuple[Rung, int, float]]:
-    """The choices at one threshold: where the head is not trusted so far, the small model is asked."""
+    """The choices at one threshold: where the head is not trusted so far, the small model is asked. What is far from
+    all that was learned goes up without it.
+    """
     if joined is None:
         return list(choices)
     rung, said = joined
     return [
-        each if each[2] >= threshold else (rung.name, int(option), float(trust))
+        each if each[2] >= threshold or each[2] <= FAR_TRUST else (rung.name, int(option), float(trust))
         for each, option, trust in zip(choices, said.option, said.trust, strict=True)
     ]
 

@@ -17,6 +17,8 @@ from sizewise.decisions.certificate import SHIFT_FACTOR, SHIFT_SHARE
 from sizewise.decisions.head import Doubles, Integers
 from sizewise.routing.guarantees.bounds import Losses, RiskTest
 
+HALF = 0.5
+"""Of an answer, on top of those that came: the mean share is nearer to that than to what came (Jeffreys' prior)."""
 CELLS = 100
 """Of the unknown `a`: the chance in a cell is bounded by its ends, so fewer cells only refuse more."""
 
@@ -46,7 +48,7 @@ def mix_chance(seen: int, mine: int, count: int, wrong: int, allowed: float) -> 
     """Upper bound of the chance to see so few wrong if, with the answer at its largest share, more than `allowed` were.
     `mine` of the `seen` inputs with the answer were wrong, and `wrong` of all `count`.
     """
-    share = min(SHIFT_SHARE, SHIFT_FACTOR * (seen + 1) / (count + 1))
+    share = min(SHIFT_SHARE, SHIFT_FACTOR * (seen + HALF) / (count + HALF))
     others, lost = count - seen, wrong - mine
     if seen >= share * count or not others:
         return 0.0  # no more often than it came

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sizewise.decisions.calibration import AS_IT_IS, TrustCalibration
 from sizewise.decisions.certificate import LadderCertificate, Rung, RungAnswer
-from sizewise.decisions.head import Decided, Doubles, Integers, KernelHead
+from sizewise.decisions.head import Decided, Doubles, Floats, Integers, KernelHead
 from sizewise.decisions.model_rung import ModelRung
 
 EXACT_TRUST, NEAR_TRUST = 3.0, 2.0
@@ -26,11 +26,17 @@ MIN_NEAR_EXAMPLES = 30
 MOST_TRUST = 0.999
 MAX_NEAR_ERROR = 0.01
 """Of near copies among the taught examples themselves: a first sieve, before the certification."""
+FAR_SHARE = 0.02
+"""Of the taught examples, those that are farthest from all others. An input that is farther than these is of another
+kind, of which no certificate says anything."""
+FAR_TRUST = 0.0
+"""Below every threshold: such an input goes up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
     """`exact`: option by digest of the text, where all answers agreed. `near_cosine`: None if near copies are off.
+    `far_cosine`: an input whose nearest example is farther goes up.
 
     Thresholds are of the trust as it was certified; the probability that an answer shows is the calibrated one.
     """
@@ -42,6 +48,10 @@ class Ladder:
     model_rung: ModelRung | None = None
     calibration: TrustCalibration = AS_IT_IS
     model_calibration: TrustCalibration = AS_IT_IS
+    far_cosine: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "far_cosine", far_cosine(self.head))
 
     @property
     def asks(self) -> str:
@@ -52,7 +62,8 @@ class Ladder:
         threshold, rung = self.certificate.threshold, self.model_rung
         decided = self.head.decide(np.asarray([vector], np.float32))
         is_near = self.near_cosine is not None and decided.similarity[0] >= self.near_cosine
-        if threshold is None or rung is None or is_near or len(shares) != len(self.head.bias):
+        is_far = decided.similarity[0] < self.far_cosine
+        if threshold is None or rung is None or is_near or is_far or len(shares) != len(self.head.bias):
             return None
         joined = rung.join(decided, np.asarray([shares], np.float64))
         trust = min(MOST_TRUST, float(joined.trust[0]))
@@ -78,7 +89,7 @@ class Ladder:
                 return None
             near = 1.0 - MAX_NEAR_ERROR
             return self._answer("near copy", int(self.head.options[decided.nearest[0]]), near, near)
-        if trust < threshold:
+        if trust < threshold or decided.similarity[0] < self.far_cosine:
             return None
         shown = float(self.calibration(decided.trust)[0])
         return self._answer("head", int(decided.option[0]), trust, shown, decided.probabilities[0])
@@ -94,10 +105,8 @@ class Ladder:
 
 def near_cosine(head: KernelHead) -> float | None:
     """The lowest cosine from which the nearest other example has nearly always the same option; None: too few."""
-    cosines = head.examples @ head.examples.T
-    np.fill_diagonal(cosines, -1.0)
-    nearest = cosines.argmax(1)
-    best, same = cosines.max(1), head.options[nearest] == head.options
+    nearest, best = _nearest_others(head)
+    same = head.options[nearest] == head.options
     found: float | None = None
     for cosine in NEAR_COSINES:
         count, wrong = int((best >= cosine).sum()), int(((best >= cosine) & ~same).sum())
@@ -105,6 +114,18 @@ def near_cosine(head: KernelHead) -> float | None:
             break
         found = cosine if count >= MIN_NEAR_EXAMPLES else found
     return found
+
+
+def far_cosine(head: KernelHead) -> float:
+    """The cosine that all but FAR_SHARE of the examples have to their nearest other one."""
+    return float(np.quantile(_nearest_others(head)[1], FAR_SHARE))
+
+
+def _nearest_others(head: KernelHead) -> tuple[Integers, Floats]:
+    """Of each example the nearest other one, and its cosine."""
+    cosines = head.examples @ head.examples.T
+    np.fill_diagonal(cosines, -1.0)
+    return cosines.argmax(1), cosines.max(1)
 
 
 def unanimous(digests: Sequence[str], options: Integers) -> dict[str, int]:
@@ -119,12 +140,13 @@ def rung_choices(
     head: KernelHead, exact: Mapping[str, int], near: float | None, digests: Sequence[str], decided: Decided
 ) -> list[tuple[Rung, int, float]]:
     """The rung of each input, its option, and its place in the sequence of thresholds."""
-    found = list[tuple[Rung, int, float]]()
+    found, far = list[tuple[Rung, int, float]](), far_cosine(head)
     for at, digest in enumerate(digests):
         if digest in exact:
             found.append(("exact", exact[digest], EXACT_TRUST))
         elif near is not None and decided.similarity[at] >= near:
             found.append(("near copy", int(head.options[decided.nearest[at]]), NEAR_TRUST))
         else:
-            found.append(("head", int(decided.option[at]), float(decided.trust[at])))
+            trust = FAR_TRUST if decided.similarity[at] < far else float(decided.trust[at])
+            found.append(("head", int(decided.option[at]), trust))
     return found

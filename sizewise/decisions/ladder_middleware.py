@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sizewise.cache.response_cache import PlanLookup, is_cacheable, plan_fingerprint
+from sizewise.cache.fingerprints import plan_fingerprint
+from sizewise.cache.response_cache import PlanLookup, is_cacheable
 from sizewise.data_class import DataBounds
 from sizewise.decisions.certificate import SHIFT_FACTOR, SHIFT_SHARE, ModelRungName, RungAnswer
 from sizewise.decisions.decision_store import DecisionStore, LearnedInput, LiveQuestion, pack_floats
 from sizewise.decisions.question import ClosedRequest, option_index, read_closed_request
 from sizewise.errors import SizewiseError
-from sizewise.handler import ChoiceFinished, Handler, ModelSelected, Request, Send, TextDelta
+from sizewise.handler import ChoiceFinished, Event, Handler, ModelSelected, Request, Send, TextDelta
 from sizewise.messages import ChatRequest, Choice, Reply, Usage
 from sizewise.routing.model_aliases import RoutePlan
 
@@ -93,7 +94,8 @@ class DecisionLadders:
         sampled = live is not None and live.ladder is not None and self._draw() < SAMPLE_RATE
         if live is not None and found is not None and not sampled:
             return await self._give(chat, asked, live, found, send)
-        reply = await self._handler(request, send)
+        reason = _why_up(live, vector, confidential=confidential, sampled=sampled and found is not None)
+        reply = await self._handler(request, _with_reason(send, reason))
         told = option_index(asked.question, reply.text) if is_cacheable(reply) else None
         if told is None or confidential or (live is not None and live.ladder is not None and not sampled):
             return reply
@@ -111,16 +113,19 @@ class DecisionLadders:
         """A store or an embedding model that fails costs the small answer, never the request."""
         try:
             live = await self._store.find(request, asked.question, version)
-            if live is None or live.ladder is None:
+            ladder = None if live is None else live.ladder
+            if live is None or ladder is None:
                 return live, None, None
-            found = live.ladder.answer(digest, None, confidential=confidential)
+            found = ladder.answer(digest, None, confidential=confidential)
             if found is not None:
                 return live, None, found
             vector = await self._embed(request, asked.input)
-            found = live.ladder.answer(digest, vector, confidential=confidential)
-            if found is None and vector is not None and live.ladder.asks:
-                shares = await self._ask_model(request, asked, live.ladder.asks)
-                found = None if shares is None else live.ladder.answer_with(vector, shares)
+            found = ladder.answer(digest, vector, confidential=confidential)
+            if found is None and vector is not None and ladder.asks:
+                shares = await self._ask_model(request, asked, ladder.asks)
+                found = None if shares is None else ladder.answer_with(vector, shares)
+            if live.ladder is not ladder:
+                return live, vector, None  # its certificate ended while this request waited
             return live, vector, found
         except SizewiseError as error:
             log.warning("a decision goes up: %s", error.code)
@@ -171,3 +176,25 @@ class DecisionLadders:
             await self._store.learn(request, asked.question, version, learned, told, instructions)
         except SizewiseError as error:
             log.warning("a decision was not learned: %s", error.code)
+
+
+def _why_up(live: LiveQuestion | None, vector: Sequence[float] | None, *, confidential: bool, sampled: bool) -> str:
+    """Why the model that is named answers, and no rung. `sampled`: though a rung would have."""
+    if live is None or live.ladder is None:
+        is_void = live is not None and live.row.state == "void"
+        said = f"its certificate is void: {live.row.cause}" if live and is_void else "no rung is certified yet"
+        return f"decision: {said}" + (", and nothing confidential is learned" if confidential else "")
+    if sampled:
+        return "decision: drawn at random, to compare the ladder with this answer"
+    if vector is None:
+        return "decision: the text is new, and its vector cannot be had"
+    return "decision: no rung is certified for an input like this" + (" that is confidential" if confidential else "")
+
+
+def _with_reason(send: Send, reason: str) -> Send:
+    async def forward(event: Event) -> None:
+        if isinstance(event, ModelSelected):
+            event = replace(event, reason=f"{event.reason}; {reason}")
+        await send(event)
+
+    return forward

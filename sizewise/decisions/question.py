@@ -21,6 +21,10 @@ MAX_OPTIONS = 256
 MAX_INPUT_CHARS = 20_000
 NAMED_PREFIX = "decision_"
 """A schema whose name begins so is the same question as before, whatever its instructions say of its options."""
+PREDICATE_PROMPT = "Decide whether this statement about the input is true."
+CHOICE_PROMPT = "Choose the one option that fits the input best."
+SCORE_PROMPT = "Rate the input: choose the one level that fits it best."
+"""What instructions begin with that /v1/decisions makes of a question."""
 IGNORED_KEYWORDS = frozenset({"$schema", "title", "description", "default", "examples", "$comment"})
 """JSON Schema keywords that allow and forbid nothing."""
 
@@ -158,3 +162,10 @@ def _objects(said: Mapping[str, Any]) -> Sequence[Any] | None:
 
 def _digest(said: object) -> str:
     return hashlib.sha256(_encode(said)).hexdigest()[:32]
+
+
+def question_asked(instructions: str) -> str:
+    """What a model was asked to decide, on one line: of a prompt of ours its question alone."""
+    first, *more = instructions.split("\n\n")
+    ours = more and first in (PREDICATE_PROMPT, CHOICE_PROMPT, SCORE_PROMPT)
+    return " ".join((more[0].removeprefix("Statement: ") if ours else instructions).split())

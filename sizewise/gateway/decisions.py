@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from sizewise.app.application import Application
 from sizewise.decisions.certificate import RungAnswer
 from sizewise.decisions.ladder_middleware import DECISION_FIELD
-from sizewise.errors import SizewiseError
+from sizewise.errors import BadRequest, SizewiseError
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.decisions_request import DecisionCall, answer_of, question_chat, read_decision
 from sizewise.gateway.error_response import send_error
 from sizewise.gateway.request_head import RequestHead
 from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.response_writer import ResponseWriter
+from sizewise.gateway.web_query import FLOW_PREFIX
 from sizewise.handler import RequestOptions
 from sizewise.messages import NO_USAGE, Reply, Usage
 from sizewise.providers.wires.openai.decision_upstream import OPTION_FIELD, OptionAnswer
@@ -69,6 +70,9 @@ async def answer_decision(
     """`read` and `write`: of the wire that the client speaks."""
     head.authorize(app, "decisions")
     call, options = await read_payload(app.resources.offload, read, body, head.options)
+    if call.model.startswith(FLOW_PREFIX):
+        hint = "name a model or a policy; within a flow, the node `classify` decides"
+        raise BadRequest("a flow answers no decisions", hint, param="model")
     heard = [ResponseMetadata() for _ in call.questions]
     replies: dict[int, Reply] = {}
     places = asyncio.Semaphore(QUESTIONS_AT_ONCE)

@@ -11,7 +11,7 @@ from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
 from sizewise.decisions.certificate import RungAnswer
-from sizewise.decisions.question import NAMED_PREFIX
+from sizewise.decisions.question import CHOICE_PROMPT, NAMED_PREFIX, PREDICATE_PROMPT, SCORE_PROMPT
 from sizewise.errors import BadBody, NotTranslatable
 from sizewise.messages import ChatRequest
 from sizewise.providers.wires.openai.decision_upstream import CarriedQuestion, OptionAnswer, carried
@@ -22,9 +22,6 @@ MAX_QUESTIONS = 400
 MAX_CHOICES = 255
 IGNORED_FIELDS = frozenset({"prompt_cache_key", "prompt_cache_options", "safety_identifier"})
 """They change no answer."""
-PREDICATE_PROMPT = "Decide whether this statement about the input is true."
-CHOICE_PROMPT = "Choose the one option that fits the input best."
-SCORE_PROMPT = "Rate the input: choose the one level that fits it best."
 
 _encode = msgspec.json.Encoder().encode
 

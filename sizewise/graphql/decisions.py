@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
+from sizewise.app.option_model import options_line
 from sizewise.app.tuned_measurement import measure_tuned
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.decisions.certificate import LOOKS, LadderCertificate
 from sizewise.decisions.decision_store import QuestionText
+from sizewise.decisions.question import question_asked
 from sizewise.decisions.tables import QuestionRow
-from sizewise.errors import PathNotFound
+from sizewise.errors import BadRequest, PathNotFound
 from sizewise.graphql.context import RequestContext, only_project
 from sizewise.graphql.erasure import note_erased
 from sizewise.graphql.model_type import FieldValues
@@ -29,9 +31,11 @@ async def decisions(context: RequestContext) -> list[FieldValues]:
 
 
 async def decision(context: RequestContext, id: str) -> FieldValues | None:
-    """By its id, or the beginning of it that no other has."""
+    """By its id, or the beginning of it that no other has. Raises BadRequest where several begin so."""
     found = [each for each in await decisions(context) if str(each["id"]).startswith(id)] if id else []
-    return found[0] if len(found) == 1 else None
+    if len(found) > 1:
+        raise _several(len(found), id)
+    return found[0] if found else None
 
 
 async def decision_examples(context: RequestContext, id: str, skip: int = 0) -> list[FieldValues]:
@@ -93,7 +97,13 @@ async def _own(context: RequestContext, id: str, action: str) -> QuestionRow:
     if len(found) == 1:
         require_permission(context.principal, action, Resource(found[0].tenant, found[0].project))
         return found[0]
+    if found:
+        raise _several(len(found), id)
     raise PathNotFound(f"there is no decision {id[:100]!r}", "list them: sizewise decisions list")
+
+
+def _several(count: int, id: str) -> BadRequest:
+    return BadRequest(f"{count} decisions begin with {id[:100]!r}", "use a longer beginning of the id")
 
 
 def _values(row: QuestionRow, instructions: str, text: QuestionText, answers: int) -> FieldValues:
@@ -106,6 +116,7 @@ def _values(row: QuestionRow, instructions: str, text: QuestionText, answers: in
         "cause": row.cause,
         "options": list(text.options),
         "instructions": instructions,
+        "question": question_asked(instructions) or options_line(text.options),
         "answers": answers,
         "nextCertificationAt": LOOKS[row.looks] if row.looks < len(LOOKS) else None,
         "sampled": row.samples,

@@ -48,17 +48,25 @@ def check_effort(card: ModelCard, requirements: Requirements, is_exact: bool) ->
 def with_measured_tokens(candidates: list[Candidate], paces: ModelPaces, features: RequestFeatures) -> list[Candidate]:
     """If a candidate has an effort, all with the expected cost of as many tokens as their answers took so far.
 
-    An effort that was not measured yet costs at least as much as the lower ones of its model. Without efforts, the
-    candidates as they are: the longest answer that the request allows is the same for all.
+    An effort that was not measured yet costs at least as much as the lower ones of its model, and as little as the
+    shortest answers that were measured: else a larger model that was measured first would look cheaper, and the effort
+    would never be tried. Without efforts, the candidates as they are: the longest answer that the request allows is the
+    same for all.
     """
     if all(each.card.effort is None for each in candidates):
         return candidates
+    measured = {
+        each.card.name: pace.figures()
+        for each in candidates
+        if (pace := paces.get(each.card.name)) is not None and pace.is_measured
+    }
+    shortest = min([DEFAULT_ANSWER_TOKENS, *(its.length for its in measured.values())])
     found, known = dict[str, Candidate](), dict[str, float]()
     for each in sorted(candidates, key=_effort_rank):
-        pace = paces.get(each.card.name)
-        figures = None if pace is None or not pace.is_measured else pace.figures()
+        figures = measured.get(each.card.name)
         least = known.get(each.card.base_name, 0.0)
-        tokens = max(least, DEFAULT_ANSWER_TOKENS) if figures is None else figures.length
+        guess = DEFAULT_ANSWER_TOKENS if each.card.effort is None else shortest
+        tokens = max(least, guess) if figures is None else figures.length
         known[each.card.base_name] = max(least, tokens)
         most = tokens if features.max_tokens is None else min(tokens, features.max_tokens)
         found[each.card.name] = replace(

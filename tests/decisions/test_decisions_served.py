@@ -146,12 +146,15 @@ def test_a_conversation_is_told_with_its_roles_and_tools(server: Served, upstrea
             "input[0].content",
         ),
         ({"temperature": 1}, "temperature"),
+        ({"model": "flow:triage"}, "model"),
     ],
 )
 def test_a_bad_request_says_where_it_is_wrong(server: Served, body: dict[str, Any], param: str | None) -> None:
     answer = server.ask("/v1/decisions", {"model": "large", "input": "an invoice", "questions": [TEAM], **body})
     error = shown(answer)["error"]
-    assert answer.status == 400 and error["message"] and error["code"] in ("bad_body", "not_translatable")
+    assert (
+        answer.status == 400 and error["message"] and error["code"] in ("bad_body", "bad_request", "not_translatable")
+    )
     assert param is None or param in (error["param"], error["message"]) or param in error["message"]
 
 
@@ -185,6 +188,8 @@ def test_a_question_moves_down_by_itself_and_up_when_its_options_change(server: 
     small = [each for each in found if shown(each)["sizewise"]["rungs"] == ["exact"]]
     assert len(small) > len(found) / 2 and len(upstream.received.bodies) - asked == len(found) - len(small)
     assert {shown(each)["answers"][0]["choice"] for each in small} == {"billing", "support"}
+    reasons = [each.headers["x-sizewise-why"].partition("; decision: ")[2] for each in found if each not in small]
+    assert all(each.startswith(("drawn at random", "no rung is certified for")) for each in reasons), reasons
     assert "certified to differ from large on at most 5%" in small[0].headers["x-sizewise-why"]
     assert small[0].headers["x-sizewise-cost-usd"] == "0" and small[0].headers["x-sizewise-model"] == "decisions/exact"
     more = {**TEAM, "choices": [*TEAM["choices"], {"value": "legal"}]}
@@ -202,17 +207,44 @@ def test_decisions_are_listed_certified_and_forgotten_by_graphql_and_the_command
     (mine,) = [each for each in listed(server) if each["id"] not in before]
     assert (mine["state"], mine["model"], mine["answers"], mine["certificate"]) == ("learning", "large", 1, None)
     assert mine["options"] == ['{"answer":"billing"}', '{"answer":"support"}', '{"answer":true}']
-    assert mine["instructions"] == "" and mine["nextCertificationAt"] == LOOKS[0]
+    assert (mine["instructions"], mine["question"]) == ("", "billing, support, true")
+    assert mine["nextCertificationAt"] == LOOKS[0]
     told = sizewise("decisions", "show", mine["id"][:12], home=server.home).out
-    assert "learning" in told and "next certification at 250" in told
+    assert "learning" in told and "next certification at 250" in told and "billing, support, true" in told
+    table = sizewise("decisions", home=server.home).out
+    assert any(mine["id"][:12] in line and "billing, support, true" in line for line in table.splitlines())
     tried = sizewise("decisions", "certify", mine["id"], "--json", home=server.home)
-    assert json.loads(tried.out)["state"] == "learning", "one answer certifies nothing"
+    assert (
+        tried.code != 0 and "too few to try: no part of the error is spent" in json.loads(tried.out)["error"]["message"]
+    )
     gone = sizewise("decisions", "forget", mine["id"], "--json", home=server.home)
     assert json.loads(gone.out) == {"forgotten": mine["id"], "answers": 1}
     missing = sizewise("decisions", "show", mine["id"], home=server.home)
     assert missing.code != 0 and "sizewise decisions list" in missing.err
     refused = graphql(server, "mutation($id: ID!) { forgetDecision(id: $id) }", id=mine["id"], key=server.key)
     assert refused.errors
+
+
+@pytest.mark.long
+def test_what_a_project_let_be_learned_is_forgotten_as_a_whole(upstream: Decides, tmp_path: Path) -> None:
+    with serving(tmp_path, CONFIG.format(url=upstream.url, keep="text")) as served:
+        nothing = sizewise("decisions", home=served.home).out
+        assert "Nothing is learned of decisions yet" in nothing
+        answer = decide(served, "an invoice", TEAM, URGENT)
+        assert answer.headers["x-sizewise-why"].endswith("; decision: no rung is certified yet")
+        until(lambda: len(listed(served)) == 2)
+        shown_questions = sizewise("decisions", home=served.home).out
+        assert "Which team answers this?" in shown_questions and "It is urgent." in shown_questions
+        assert "Choose the one option" not in shown_questions, "what is the same for all tells nothing apart"
+        project = listed(served)[0]["project"]
+        counted = sizewise("decisions", "forget", "--project", project, home=served.home).out
+        assert "would forget 2 decisions and 2 answers" in counted and len(listed(served)) == 2
+        gone = sizewise("decisions", "forget", "--project", project, "--yes", "--json", home=served.home).json
+        assert (gone["decisions"], gone["answers"]) == (2, 2) and listed(served) == []
+        again = sizewise("decisions", "forget", "--project", project, home=served.home)
+        assert again.code == 2 and "nothing is learned in the project" in again.err
+        both = sizewise("decisions", "forget", "x", "--project", project, home=served.home)
+        assert both.code == 2 and "name one decision, or a project" in both.err
 
 
 def listed(server: Served) -> list[Any]:

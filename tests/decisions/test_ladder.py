@@ -51,6 +51,7 @@ def test_it_answers_most_of_an_easy_question_from_the_first_look_on() -> None:
     assert len(right) > 350 and sum(right) / len(right) > 0.95
 
 
+@pytest.mark.long
 def test_no_more_than_one_in_twenty_certificates_is_broken() -> None:
     """Of 30 runs, in which the reference contradicts itself often enough to break a careless bound."""
     test, truth = stream(999, 2_000, mislabeled=0.05)
@@ -125,3 +126,16 @@ def test_trust_is_calibrated_on_inputs_that_were_never_seen() -> None:
     vectors, options = stream(4, 3_000, noise=1.4)
     decided = whole.head.decide(vectors)
     assert calibration_error(decided.trust.tolist(), (decided.option == options).tolist()) <= 0.05
+
+
+def test_an_input_of_another_kind_than_those_learned_goes_up_however_sure_the_head_is() -> None:
+    whole = built(*stream(0, LOOKS[0], noise=0.6))
+    assert whole.certificate.share > 0.9
+    draw = np.random.default_rng(8)
+    foreign = draw.normal(size=(200, WIDTH)).astype(np.float32)
+    foreign /= np.linalg.norm(foreign, axis=1, keepdims=True)
+    threshold, sure = whole.certificate.threshold, whole.head.decide(foreign).trust
+    assert threshold is not None and (sure >= threshold).mean() > 0.5, "trust alone would answer them"
+    assert sum(whole.answer("new", vector.tolist()) is not None for vector in foreign) <= 10
+    known = stream(9, 200, noise=0.6)[0]
+    assert sum(whole.answer("new", vector.tolist()) is not None for vector in known) >= 180

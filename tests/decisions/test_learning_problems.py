@@ -27,6 +27,7 @@ ALONE = "[server]\nembedded = false\ndiscover = false\n"
 ON = '[learn]\nkeep = "vectors"\n'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("config", "why", "next_step"),
     [

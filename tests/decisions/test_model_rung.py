@@ -8,8 +8,8 @@ import pytest
 from sizewise.decisions.certificate import LOOKS, Rung, is_taught
 from sizewise.decisions.certification import SmallModel, build_ladder, with_model
 from sizewise.decisions.head import Doubles, Floats, Integers
-from sizewise.decisions.ladder import Ladder
-from sizewise.decisions.model_rung import answerable
+from sizewise.decisions.ladder import FAR_TRUST, Ladder
+from sizewise.decisions.model_rung import Joined, answerable
 from tests.decisions.test_ladder import GUARANTEE, OPTIONS, stream
 
 COUNT = LOOKS[1]
@@ -51,6 +51,15 @@ def test_a_good_model_answers_where_the_head_is_not_trusted() -> None:
     assert len(right) > 100 and sum(right) / len(right) > 0.9
     kept = next(each for each in found if each is not None)
     assert kept.rung == "next token" and sum(kept.probabilities) == pytest.approx(1.0)
+
+
+@pytest.mark.long
+def test_what_is_far_from_all_that_was_learned_is_not_certified_by_the_model() -> None:
+    rung = built(0, 0.95)[0].model_rung
+    assert rung is not None
+    said = Joined(np.zeros(2, np.int64), np.ones(2), np.full((2, OPTIONS), 1 / OPTIONS))
+    chosen = with_model([("head", 1, FAR_TRUST), ("head", 1, 0.1)], (rung, said), 0.5)
+    assert chosen == [("head", 1, FAR_TRUST), ("next token", 0, 1.0)], "it goes up when it comes, too"
 
 
 def test_a_model_that_knows_nothing_is_not_asked() -> None:

@@ -122,6 +122,6 @@ def test_explain_says_the_turn_and_whether_it_has_stalled(server: Served) -> Non
 def test_an_unknown_stage_of_the_policy_is_refused_with_those_that_there_are(tmp_path: Any) -> None:
     file = tmp_path / "sizewise.toml"
     file.write_text(CONFIG + 'easy = ["toolresult"]\n')
-    done = sizewise("up", "--config", str(file), home=tmp_path)
+    done = sizewise("up", "--config", str(file), "--port", "0", home=tmp_path)
     assert done.code != 0
     assert "policies.default: Invalid enum value 'toolresult'" in done.err

@@ -116,6 +116,16 @@ def test_an_effort_that_costs_more_than_the_large_model_is_no_second_try(tmp_pat
             assert efforts == [("thinker", "none"), ("thinker", "low"), ("large", None)]
 
 
+@pytest.mark.long
+def test_efforts_that_never_answered_are_tried_before_a_larger_model_that_did(tmp_path: Path) -> None:
+    with reasoning_upstream() as double:
+        dear = CONFIG.replace("URL", double.url).replace('{input = "10", output = "10"}', '{input = "1", output = "2"}')
+        with serving(tmp_path / "home", dear) as server:
+            server.chat("double/large", "1 + 1 =")  # 401 tokens, where nothing is known of the efforts
+            assert asked((server, double), "1 + 1 =")[1] == [("thinker", "none")]
+            assert asked((server, double), "11 + 22 =")[1] == [("thinker", "none"), ("thinker", "low")]
+
+
 def test_records_name_the_effort_and_its_thinking_tokens(running: tuple[Served, ReasoningUpstream]) -> None:
     asked(running, "11 + 23 =", "auto")
     told = sizewise("records", "--json", "--last", "1", home=running[0].home).json

@@ -36,6 +36,7 @@ from sizewise.routing.policy import Attempt, Candidates, Policy, PolicyRun, Requ
 from sizewise.routing.router import Router, always_healthy
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.session_store import SessionStore
+from sizewise.settings.root import FileSettings
 from sizewise.settings.routing import ShadowSettings
 from sizewise.settings.storage import ResponseCacheSettings
 from sizewise.telemetry.metrics import Metrics
@@ -180,7 +181,7 @@ def _script(
             affinity=SessionAffinity(SessionStore(), 3_600, 0),
             observer=shadow.observer,
         )
-        answer = with_response_cache(answer, names, ResponseCacheSettings(ttl_s=60))
+        answer = with_response_cache(answer, names, FileSettings(response_cache=ResponseCacheSettings(ttl_s=60)))
         for _ in range(2):  # the second may come from the cache, and from a session
             try:
                 await answer(asking(what, options, Principal(key_id="k", data_class=key)), Client().send)

@@ -3,10 +3,11 @@
 The loss of a prompt is (q_large - q_small) 1[small served] - eps q_large with eps = 1 - quality, so the guarantee holds
 if the mean loss over all prompts is at most 0. Every method here tests that, with error probability at most `error`.
 
-    betting     Waudby-Smith and Ramdas 2024 (arXiv:2010.09686), section 3.1: the wealth of bets on a loss below 0,
-                sized by the scores before (their predictable plug-in). If the guarantee is broken, its factors have a
-                mean of at most 1, so it reaches 1 / error with at most that probability (Ville). Valid for any sample
-                size, in any order that was fixed before the scores were seen.
+    betting     Waudby-Smith and Ramdas 2024 (arXiv:2010.09686): the wealth of bets on a loss below 0. If the guarantee
+                is broken, its factors have a mean of at most 1 whatever the bets, so it reaches 1 / error with at most
+                that probability (Ville). Each bet is sized by the scores before it, for the wealth that is missing and
+                the scores that are left (Voracek and Orabona 2025, "STaR-Bets", arXiv:2505.22422). Valid for any number
+                of scores, in any order, that were fixed before the scores were seen.
     bernstein   Maurer and Pontil 2009 (arXiv:0907.3740), theorem 4: empirical Bernstein. Valid.
     conformal   conformal risk control (arXiv:2208.02814): holds on average over samples, not with a probability.
     student     Student's t: valid for large samples only.
@@ -27,8 +28,10 @@ from sizewise.errors import BadRequest
 
 STANDARD_QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
 """Certified in addition to the target, each by itself, so that a request may choose another."""
-MAX_BET_SHARE = 0.75
+MAX_BET_SHARE = 0.95
 """Share of the largest bet that cannot lose more than the whole wealth."""
+AHEAD = 0.6
+"""Part of the missing log wealth that a bet plans for. Less is late at the end of the sample, more loses on the way."""
 
 
 class QualityGuarantee(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,24 +62,21 @@ error. Whether the mean loss is at most 0, with at most this error probability.
 """
 
 
-def log_wealth(losses: Losses, max_loss: float, error: float) -> float:
-    """Log of the highest wealth reached by betting that the guarantee holds."""
-    width = 1.0 + max_loss
+def betting_test(losses: Losses, max_loss: float, error: float) -> bool:
+    width, left = 1.0 + max_loss, len(losses)
     fair, most = 1.0 / width, MAX_BET_SHARE * width / max_loss  # losses are scaled to 0..1; `fair` is where 0 lies
-    spurred = 2.0 * -log(error) / max(1, len(losses))
-    squares, mean, variance, wealth, best = 0.25, 0.5, 0.25, 0.0, 0.0
+    squares, mean, variance, missing = 0.25, 0.5, 0.25, -log(error)
     for number, loss in enumerate(losses, 2):
         value = (loss + 1.0) / width
-        wealth += log1p(min(sqrt(spurred / variance), most) * (fair - value))
-        best = max(best, wealth)
+        bet = min(sqrt(2.0 * AHEAD * missing / (variance * left)), most)
+        missing -= log1p(bet * (fair - value))
+        if missing <= 0.0:
+            return True
+        left -= 1
         mean += (value - mean) / number
         squares += (value - mean) ** 2
         variance = squares / number
-    return best
-
-
-def betting_test(losses: Losses, max_loss: float, error: float) -> bool:
-    return log_wealth(losses, max_loss, error) >= -log(error)
+    return False
 
 
 def bernstein_test(losses: Losses, max_loss: float, error: float) -> bool:
@@ -140,7 +140,7 @@ class CertificationResult(Struct, frozen=True):
     sample_size: int
     steps: tuple[CertificationStep, ...]
     failed_step: CertificationStep | None = None  # the first that failed
-    log_wealth: float = 0.0  # of it: log of the highest betting wealth
+    growth: float = 0.0  # of it: what a pair adds to the log wealth of constant bets of the best size; 0: nothing
 
     @property
     def best_step(self) -> CertificationStep | None:
@@ -189,7 +189,7 @@ def fixed_sequence_test(
                 sample_size=sample_size,
                 steps=tuple(steps),
                 failed_step=step,
-                log_wealth=log_wealth(losses, guarantee.quality, error),
+                growth=_growth(losses, guarantee.quality),
             )
         steps.append(step)
     return CertificationResult(policy, sample_size, tuple(steps))
@@ -219,10 +219,17 @@ def _thresholds(
 
 
 def samples_needed(result: CertificationResult, error: float) -> int | None:
-    """Estimated number of pairs until the failed step passes; None if it cannot be estimated.
-
-    The log of the wealth grows in proportion to the sample, as long as new prompts resemble the old ones.
-    """
-    if result.failed_step is None or result.log_wealth <= 0.0:
+    """Estimated number of pairs until the failed step passes, if new prompts resemble these; None if it never does."""
+    if result.failed_step is None or result.growth <= 0.0:
         return None
-    return max(result.sample_size + 1, round(result.sample_size * -log(error) / result.log_wealth))
+    return max(result.sample_size + 1, round(-log(error) / result.growth))
+
+
+def _growth(losses: Losses, max_loss: float) -> float:
+    mean, variance = _spread(losses) if len(losses) > 1 else (0.0, 0.0)
+    if mean >= 0.0:
+        return 0.0
+    bet = MAX_BET_SHARE / max_loss
+    if variance > 0.0:
+        bet = min(bet, -mean / variance)
+    return -bet * mean - bet * bet * variance / 2.0

@@ -51,7 +51,7 @@ def train_prior_model(
     names = np.asarray(groups)
     for group in sorted(set(groups)):
         others = names != group
-        held[~others] = _chances(rows[~others], _fit(rows[others], scores[others], zero, SHIPPED_PRECISION))
+        held[~others] = _chances(rows[~others], map_weights(rows[others], scores[others], zero, SHIPPED_PRECISION))
     found = PriorModel(
         name=name,
         parameters=parameters,
@@ -61,7 +61,7 @@ def train_prior_model(
         auroc={**_auroc_by_signal(signals, scores), "together, held out": measure_auroc(held, scores)},
         mean=_rounded(mean),
         scale=_rounded(spread),
-        weights=_rounded(_fit(rows, scores, zero, SHIPPED_PRECISION)),
+        weights=_rounded(map_weights(rows, scores, zero, SHIPPED_PRECISION)),
     )
     return with_threshold(found, held, scores, max_loss)
 
@@ -82,14 +82,14 @@ def pull_prior_model(
     scores = np.asarray(right, float)
     rows = (_features(signals) - np.asarray(shipped.mean)) / np.asarray(shipped.scale)
     center = np.asarray(shipped.weights)
-    precision = max(PRECISIONS, key=lambda each: _evidence(rows, scores, center, each))
+    precision = max(PRECISIONS, key=lambda each: label_evidence(rows, scores, center, each))
     held = np.zeros(len(scores))
     for fold in range(5):
         mine = np.arange(len(scores)) % 5 == fold
-        held[mine] = _chances(rows[mine], _fit(rows[~mine], scores[~mine], center, precision))
+        held[mine] = _chances(rows[mine], map_weights(rows[~mine], scores[~mine], center, precision))
     pulled = replace(
         shipped,
-        weights=_rounded(_fit(rows, scores, center, precision)),
+        weights=_rounded(map_weights(rows, scores, center, precision)),
         own_labels=len(scores),
         prior_weight=precision,
         max_tokens=max(shipped.max_tokens, *(each.tokens for each in signals)),
@@ -180,7 +180,7 @@ def _features(signals: Sequence[AnswerSignals]) -> Floats:
     return np.asarray(found, float)
 
 
-def _fit(rows: Floats, scores: Floats, center: Floats, precision: float) -> Floats:
+def map_weights(rows: Floats, scores: Floats, center: Floats, precision: float) -> Floats:
     """Around `center`; the bias of shipped weights is free."""
     strength = np.full(len(center), precision)
     if not center.any():
@@ -200,9 +200,9 @@ def _posterior(
     return loss
 
 
-def _evidence(rows: Floats, scores: Floats, center: Floats, precision: float) -> float:
+def label_evidence(rows: Floats, scores: Floats, center: Floats, precision: float) -> float:
     """The log of the marginal likelihood of the labels under weights around `center` (Laplace's approximation)."""
-    weights = _fit(rows, scores, center, precision)
+    weights = map_weights(rows, scores, center, precision)
     value, _ = _posterior(rows, scores, center, np.full(len(center), precision))(weights)
     design = np.column_stack([np.ones(len(rows)), rows])
     chance = _chances(rows, weights)

@@ -39,10 +39,6 @@ export function served(its: Decision): number {
   return 1 - (ladder(its).at(-1)?.share ?? 1);
 }
 
-export function name(its: Decision): string {
-  return its.instructions || its.options.map(option).join(', ');
-}
-
 /** An option as people say it: the value alone where its JSON has one field. */
 export function option(json: string): string {
   const found: unknown = JSON.parse(json);
