@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
@@ -76,25 +76,21 @@ class ApiKeys:
 
         `provided_text` (SIZEWISE_KEY) replaces a key provided earlier. Raises ConfigError if it was revoked.
         """
-        known = self._read(tables.list_keys)
-        if not provided_text:
-            return "" if known else self._create_first_key("first", "")
-        mine = digest(provided_text).hex()
-        same = next((key for key in known if key.digest == mine), None)
-        if same is not None and same.revoked is not None:
-            raise ConfigError(
-                "the key in SIZEWISE_KEY was revoked", "unset it, or set another key: `sizewise keys` lists them"
-            )
-        if same is None:
-            for old in (key for key in known if key.name == PROVIDED_KEY_NAME and key.revoked is None):
-                self._write_sync(_revocation(old, SERVER_PRINCIPAL))
-            self._create_first_key(PROVIDED_KEY_NAME, provided_text)
-        return ""
-
-    def _create_first_key(self, name: str, provided_text: str) -> str:
+        if _has_first_key(self._read(tables.list_keys), provided_text):
+            return ""
+        name = PROVIDED_KEY_NAME if provided_text else "first"
         key, text = generate_key(name=name, may=("ask", "read"), key_text=provided_text, wide=True)
-        self._load(self._write_sync(_insertion(key, SERVER_PRINCIPAL)))
-        return text
+
+        def changes(known: Sequence[ApiKey]) -> list[UnitOfWork[CredentialSnapshot]]:
+            if _has_first_key(known, provided_text):  # another server was first
+                return []
+            provided = [each for each in known if each.name == PROVIDED_KEY_NAME and each.revoked is None]
+            old = [_revocation(each, SERVER_PRINCIPAL) for each in provided if provided_text]
+            return [*old, _insertion(key, SERVER_PRINCIPAL)]
+
+        snapshot = self._write_sync(lambda c: tables.change_first_key(c, changes))
+        self._load(snapshot)
+        return text if not provided_text and any(each.id == key.id for each in snapshot.keys) else ""
 
     @property
     def version(self) -> int:
@@ -211,6 +207,18 @@ def audit_event(
         after=after,
         by=actor.key_id if actor.user_id else "",
     )
+
+
+def _has_first_key(known: Sequence[ApiKey], provided_text: str) -> bool:
+    """Raises ConfigError if the provided one was revoked."""
+    if not provided_text:
+        return bool(known)
+    mine = digest(provided_text).hex()
+    same = next((key for key in known if key.digest == mine), None)
+    if same is not None and same.revoked is not None:
+        hint = "unset it, or set another key: `sizewise keys` lists them"
+        raise ConfigError("the key in SIZEWISE_KEY was revoked", hint)
+    return same is not None
 
 
 def _insertion(key: ApiKey, actor: Principal) -> UnitOfWork[CredentialSnapshot]:

@@ -69,8 +69,10 @@ class SecondFactors:
         self._read = read
         self._write = write
         self._authenticator = authenticator
-        self._code_throttle = LoginThrottle(limits=CODE_ATTEMPTS)
-        self._recovery_throttle = LoginThrottle(limits=CODE_ATTEMPTS)  # guesses of codes cannot exhaust it
+        self._code_throttle = LoginThrottle("code", read, write, CODE_ATTEMPTS)
+        self._recovery_throttle = LoginThrottle(
+            "recovery", read, write, CODE_ATTEMPTS
+        )  # guesses of codes cannot exhaust it
 
     def enrolled_since(self, user: User) -> int | None:
         """Unix ms; None without a second factor."""
@@ -146,15 +148,15 @@ class SecondFactors:
         return "totp"
 
     async def _use_code(self, user: User, factor: SecondFactor, code: str, address: str) -> None:
-        self._code_throttle.record_attempt(user.id, address)
+        await self._code_throttle.record_attempt(user.id, address)
         secret = await asyncio.to_thread(self._encryption.decrypt, factor.sealed, user.tenant, TABLE, user.id)
         step = matching_step(secret, code, time.time(), factor.last_step)
         if step is None or not await self._write(lambda c: factor_tables.use_step(c, factor, step)):
             raise SignInFailed("the code is wrong, too old, or was used already", "wait for the next code of your app")
-        self._code_throttle.record_success(user.id, address)
+        await self._code_throttle.record_success(user.id, address)
 
     async def _use_recovery_code(self, user: User, code: str, address: str) -> None:
-        self._recovery_throttle.record_attempt(user.id, address)
+        await self._recovery_throttle.record_attempt(user.id, address)
         mine = _recovery_digest(user, code)
         event = _own_event(user, "user.recovery_code", {})
 
@@ -166,7 +168,7 @@ class SecondFactors:
 
         if not await self._write(work):
             raise SignInFailed("the recovery code is wrong, or was used already", "use another one of your list")
-        self._recovery_throttle.record_success(user.id, address)
+        await self._recovery_throttle.record_success(user.id, address)
 
     async def _replace_codes(self, user: User, action: str, after: Snapshot, *, confirm: bool) -> list[str]:
         codes, now = [_new_recovery_code() for _ in range(RECOVERY_CODE_COUNT)], _now()

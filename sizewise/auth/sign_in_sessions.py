@@ -18,7 +18,7 @@ from sizewise.auth import tables
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authenticator import Authenticator, digest
 from sizewise.auth.user_accounts import DAY_MS, new_id
-from sizewise.auth.users import link_tables, logout_tables
+from sizewise.auth.users import attempt_tables, link_tables, logout_tables
 from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import Session, Transaction, User
 from sizewise.errors import Forbidden, PathNotFound, SizewiseError
@@ -198,6 +198,7 @@ class SessionCleanupJob:
         tables.delete_expired_keys(connection, keys)
         link_tables.delete_expired_links(connection, now - DAY_MS)
         logout_tables.delete_expired_logout_tokens(connection, now)
+        attempt_tables.delete_old_attempts(connection, now - DAY_MS)
         self._written = seen
         return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
-from sizewise.auth.users import factor_tables, link_tables, logout_tables
+from sizewise.auth.users import attempt_tables, factor_tables, link_tables, logout_tables
 from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import UserSnapshot
 from sizewise.data_class import DataClass
@@ -90,6 +90,7 @@ SCHEMA = Migrations(
         (migration_statement("ALTER TABLE keys ADD COLUMN environment TEXT NOT NULL DEFAULT ''"),),
         factor_tables.MIGRATION,
         logout_tables.MIGRATION,
+        attempt_tables.MIGRATION,
     ),
 )
 
@@ -125,6 +126,17 @@ class CredentialSnapshot(Struct, frozen=True):
     version: int
     keys: list[ApiKey]
     users: UserSnapshot
+
+
+def change_first_key(
+    connection: Connection, changes: Callable[[Sequence[ApiKey]], Sequence[UnitOfWork[CredentialSnapshot]]]
+) -> CredentialSnapshot:
+    """`changes`: what is to be done, given all keys. Servers that start at once do it one after the other."""
+    if connection.dialect.name == "postgresql":  # where a write transaction does not exclude others
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("first key"))))
+    for change in changes(list_keys(connection)):
+        change(connection)
+    return read_snapshot(connection)
 
 
 def add_key(connection: Connection, key: ApiKey, event: AuditEvent) -> CredentialSnapshot:

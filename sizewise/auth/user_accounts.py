@@ -59,7 +59,7 @@ class UserAccounts:
         self._write = write
         self._authenticator = authenticator
         self.password_hasher = PasswordHasher()
-        self.login_throttle = LoginThrottle()
+        self.login_throttle = LoginThrottle("sign-in", read, write)
         self.relying_party = RelyingParty()
 
     def list_users(self, tenant: str) -> list[User]:

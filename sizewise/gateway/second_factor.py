@@ -60,10 +60,10 @@ class SecondFactorEndpoints:
             hint = "its identity provider asks for second factors" if user.subject else "it signs in by links alone"
             raise Conflict("this account has no password that a second factor could protect", hint)
         address = address_of(app, head)
-        self._users.login_throttle.record_attempt(user.email, address)
+        await self._users.login_throttle.record_attempt(user.email, address)
         if not await self._users.password_hasher.verify(wanted.password, user.password):
             raise SignInFailed("this is not your password", "try again")
-        self._users.login_throttle.record_success(user.email, address)
+        await self._users.login_throttle.record_success(user.email, address)
         await self._send(head, writer, await self._factors.begin(user))
 
     async def confirm(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:

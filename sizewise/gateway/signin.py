@@ -106,14 +106,14 @@ class SignInEndpoints:
         check_same_site(app, head)
         address = address_of(app, head)
         account = wanted.email.strip().lower()
-        self._users.login_throttle.record_attempt(account, address)
+        await self._users.login_throttle.record_attempt(account, address)
         user = self._users.find_by_email(account)
         fits = await self._users.password_hasher.verify(wanted.password, user.password if user else "")
         if user is None or not fits or user.disabled is not None:
             if user is not None:
                 self._sessions.record_failed_sign_in(user, SignInFailed.code)
             raise SignInFailed(_WRONG_CREDENTIALS, _HINT)
-        self._users.login_throttle.record_success(account, address)
+        await self._users.login_throttle.record_success(account, address)
         factor = await self._challenge(user, SecondFactorProof(wanted.code, wanted.recovery_code), address)
         origin = structs.replace(sign_in_origin(app, head, "password"), factor=factor)
         await self.start_session(app, head, writer, user, origin, wanted.project)
@@ -123,7 +123,7 @@ class SignInEndpoints:
         wanted = read_json(body, AcceptInvitation)
         check_same_site(app, head)
         users, address = self._users, address_of(app, head)
-        users.login_throttle.record_attempt("", address)
+        await users.login_throttle.record_attempt("", address)
         proof, factor = SecondFactorProof(wanted.code, wanted.recovery_code), ""
 
         async def check(user: User) -> None:
@@ -131,7 +131,7 @@ class SignInEndpoints:
             factor = await self._challenge(user, proof, address)
 
         user = await users.accept_invitation(wanted.token, strip_unprintable(wanted.name), wanted.password, check)
-        users.login_throttle.record_success("", address)
+        await users.login_throttle.record_success("", address)
         origin = structs.replace(sign_in_origin(app, head, "invitation"), factor=factor)
         await self.start_session(app, head, writer, user, origin)
 
@@ -166,10 +166,10 @@ class SignInEndpoints:
         wanted = read_json(body, PasswordChange)
         users, address = self._users, address_of(app, head)
         user = users.get(its.user, its.tenant)
-        users.login_throttle.record_attempt(user.email, address)
+        await users.login_throttle.record_attempt(user.email, address)
         if not await users.password_hasher.verify(wanted.current, user.password):
             raise SignInFailed("this is not the current password", _HINT)
-        users.login_throttle.record_success(user.email, address)
+        await users.login_throttle.record_success(user.email, address)
         await users.change_password(user, wanted.password)
         origin = structs.replace(sign_in_origin(app, head, "password"), factor=its.factor)
         await self.start_session(app, head, writer, user, origin, its.project)

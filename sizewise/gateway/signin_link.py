@@ -68,9 +68,9 @@ class LinkEndpoints:
         wanted = read_json(body, LinkRedemption)
         check_same_site(app, head)
         throttle, address = self._users.login_throttle, address_of(app, head)
-        throttle.record_attempt("", address)
+        await throttle.record_attempt("", address)
         user = await self._links.redeem(wanted.token)
-        throttle.record_success("", address)
+        await throttle.record_success("", address)
         origin = msgspec.structs.replace(sign_in_origin(app, head, "link"), factor=LINK_FACTOR)
         await self._signing_in.start_session(app, head, writer, user, origin)
 

@@ -40,7 +40,7 @@ class OidcEndpoints:
         check_host(head.host, app.allowed_hosts)
         name = body.decode("utf-8", "replace")
         try:
-            self._users.login_throttle.record_attempt(
+            await self._users.login_throttle.record_attempt(
                 "",
                 client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
             )
@@ -73,7 +73,7 @@ class OidcEndpoints:
                 _redirect_uri(app, head, name),
             )
             user = await self._find_or_link_user(name, row, came)
-            self._users.login_throttle.record_success(
+            await self._users.login_throttle.record_success(
                 "",
                 client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
             )

@@ -29,7 +29,7 @@ class OidcLogoutEndpoints:
         async def log_out(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
             """Answers as section 2.8 says: 200, or 400 with `error`. Raises Busy after too many wrong tokens."""
             address = address_of(app, head)
-            self._users.login_throttle.record_attempt("", address)
+            await self._users.login_throttle.record_attempt("", address)
             try:
                 ended = await self._logout.log_out(name, _logout_token(body))
             except (SignInFailed, PathNotFound) as error:
@@ -38,7 +38,7 @@ class OidcLogoutEndpoints:
                 shown = {"error": "invalid_request", "error_description": error.message}
                 headers = [JSON, NO_STORE, *trace_headers(head.trace)]
                 return await writer.send_response(400, headers, msgspec.json.encode(shown))
-            self._users.login_throttle.record_success("", address)
+            await self._users.login_throttle.record_success("", address)
             log.info("%d sessions ended by a back-channel logout of %.60s", len(ended), name)
             await writer.send_response(200, [NO_STORE, *trace_headers(head.trace)], b"")
 

@@ -333,7 +333,7 @@ def test_what_belongs_to_another_organization_or_project_is_told_as_what_is_not_
 
 def _unknown(id: str) -> str:
     """Nobody's, and spelt as `id` is: some fields refuse what can be no id at all."""
-    return "0" * 32 if re.fullmatch("[0-9a-f]{32}", id) else "nobody"
+    return "0" * 32 if re.fullmatch("[0-9a-f]{32}", id) else "no-such"
 
 
 def _alike(told: tuple[int, str, str], id: str) -> tuple[int, str, str]:

