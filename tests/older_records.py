@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sizewise.telemetry.tables import PROCESS_BITS
+from sizewise.telemetry.record_ids import PROCESS_BITS
 
 HOUR_US = 3_600_000_000
 

@@ -73,9 +73,12 @@ chunk_overlap = 0
 """
 PASSAGES_OF_ONE = 100
 """In a document."""
+SESSION_S = 2
+"""Each record has a session, of some ten."""
 OPERATION = re.compile(r"(?:query|mutation|subscription) (\w+)")
-LOADED = """() => Math.max(0, ...performance.getEntriesByType('resource')
-  .filter((each) => each.name.endsWith('/graphql')).map((each) => each.responseEnd))"""
+LOADED = """() => Math.max(...performance.getEntriesByType('navigation').map((each) => each.loadEventEnd),
+  ...performance.getEntriesByType('resource')
+    .filter((each) => each.name.endsWith('/graphql')).map((each) => each.responseEnd))"""
 FLOW = """name: flow_{0}
 inputs:
   mail: text
@@ -122,7 +125,7 @@ def measured(home: Path, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
             made = graphql(server, "mutation($name: String!) { createKey(name: $name) { secret } }", name=f"k{number}")
             assert made.errors == [], made.errors
         _fill_knowledge(home, asked.passages)
-        multiply(home, asked.records)
+        multiply(home, asked.records, session_s=SESSION_S)
         wait_until_summed(home)
         pages = [path for path in PAGES if "{" not in path]
         for path in [*pages, "/knowledge/manual"]:

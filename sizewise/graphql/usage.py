@@ -14,18 +14,8 @@ from sizewise.graphql.model_type import FieldValues
 from sizewise.model_card import ModelCard
 from sizewise.money import format_dollars, short_dollars
 from sizewise.telemetry.usage_change import CostParts, UsageChange, explain_change
-from sizewise.telemetry.usage_report import (
-    DAY_HOURS,
-    END_USER_KEYS,
-    HOUR_MS,
-    USAGE_KEYS,
-    UsageKey,
-    UsageQuery,
-    UsageReport,
-    UsageRow,
-    read_usage,
-    read_usages,
-)
+from sizewise.telemetry.usage_query import DAY_HOURS, END_USER_KEYS, HOUR_MS, USAGE_KEYS, UsageKey, UsageQuery
+from sizewise.telemetry.usage_report import UsageReport, UsageRow, read_usage, read_usages
 from sizewise.telemetry.usage_sums import Sums, about_percentile
 from sizewise.telemetry.usage_tables import COST, REQUESTS, SUMS
 

@@ -15,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from sizewise.errors import Conflict, StorageError
-from sizewise.storage.database import Database, RowStatement, RowValues, UnitOfWork
+from sizewise.storage.database import Database, RowStatement, UnitOfWork
+from sizewise.storage.rows import RowGroup, RowValues
 
 log = logging.getLogger("sizewise.storage.batch_writer")
 
 T = TypeVar("T")
-RowGroup = tuple[tuple[str, Sequence[RowValues]], ...]
-"""Rows by the name of their statement, mostly a table, written together or not at all."""
 MaintenanceTask = UnitOfWork[bool]
 """A short maintenance transaction; returns True if more is left to do."""
 

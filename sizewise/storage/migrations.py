@@ -64,6 +64,38 @@ BEGIN
 END $$"""
 
 
+class CreateUnloggedTable(CreateTable):
+    """A table that Postgres keeps out of its log: cheaper to write, empty after a crash and on a standby. In SQLite it
+    is as any other.
+    """
+
+
+@compiles(CreateUnloggedTable, "postgresql")
+def _create_unlogged(step: CreateUnloggedTable, compiler: DDLCompiler, **options: object) -> str:
+    made: str = compiler.visit_create_table(step)  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
+    return made.replace("CREATE TABLE", "CREATE UNLOGGED TABLE", 1)
+
+
+class DropPlainIndex(ExecutableDDLElement):
+    """A step that drops an index that is not unique: older servers find the same rows without it.
+
+    `partitioned`: its name on Postgres, where a table that was made one of partitions has its indexes by other names.
+    """
+
+    def __init__(self, name: str, partitioned: str) -> None:
+        self.name, self.partitioned = name, partitioned
+
+
+@compiles(DropPlainIndex)
+def _drop(step: DropPlainIndex, compiler: DDLCompiler, **options: object) -> str:
+    return f"DROP INDEX {step.name}"
+
+
+@compiles(DropPlainIndex, "postgresql")
+def _drop_partitioned(step: DropPlainIndex, compiler: DDLCompiler, **options: object) -> str:
+    return f"DROP INDEX IF EXISTS {step.partitioned}"
+
+
 SCHEMA_VERSIONS = Table(
     "schema_version",  # about the database, not a tenant: the only table without `tenant`
     MetaData(),
@@ -81,8 +113,9 @@ NEW_COLUMN = re.compile(r"ALTER TABLE \S+ ADD COLUMN (?!.* NOT NULL(?! DEFAULT))
 class Migrations:
     """The tables of one package as numbered steps: `steps[0]` creates version 1. A released step never changes.
 
-    A step that only adds (tables, indexes, columns that may be left out) lets older servers go on; what they would read
-    or write wrongly goes into a new column. Every other step waits until no server of the version before is in use.
+    A step that only adds (tables, indexes, columns that may be left out) or drops an index lets older servers go on;
+    what they would read or write wrongly goes into a new column. Every other step waits until no server of the version
+    before is in use.
     """
 
     component: str
@@ -131,7 +164,9 @@ def _only_adds(step: MigrationStep) -> bool:
             table = each.element.table
             if each.element.unique and (table is None or table.name not in made):
                 return False
-        elif not isinstance(each, CreateTable) and not (isinstance(each, DDL) and NEW_COLUMN.match(each.statement)):
+        elif isinstance(each, CreateTable | DropPlainIndex):
+            continue
+        elif not (isinstance(each, DDL) and NEW_COLUMN.match(each.statement)):
             return False
     return True
 

@@ -9,8 +9,9 @@ from msgspec import Struct
 from sqlalchemy import Column, ColumnElement, Connection, and_, case, distinct, exists, func, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.record_queries import MAX_SCANNED, RecordFilter, id_at, scan_end
-from sizewise.telemetry.tables import PROCESS_BITS, RECORDS
+from sizewise.telemetry.tables import RECORDS
 
 Columns = ReadOnlyColumnCollection[str, Column[Any]]
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from sizewise.storage.migrations import DAY_S
-from sizewise.telemetry.tables import IDS_A_SECOND
+from sizewise.telemetry.record_ids import IDS_A_SECOND
 
 PARTITIONED: Mapping[str, str] = {"records": "id", "attempts": "record", "spans": "id"}
 """Tables, and their column of record ids."""
@@ -50,15 +50,24 @@ def partitions_of(connection: Connection, table: str) -> list[Partition]:
 
 
 def prepare_days(connection: Connection) -> bool:
-    """Makes the partitions of today and the next days; what the default one has of them moves there. False: done."""
+    """Makes the partitions of today and the next days; what the default one has of them moves there. Those of one table
+    in a transaction, so that it waits for no other table with a lock on this one; True if more is left.
+    """
     today = int(time.time()) // DAY_S
     for table, key in PARTITIONED.items():
         known = partitions_of(connection, table)
-        for day in range(today, today + DAYS_AHEAD + 1) if known else ():
-            first, until = day * DAY_IDS, (day + 1) * DAY_IDS
-            if not any(each.first < until and first < each.until for each in known):
-                _add_day(connection, table, key, time.strftime("%Y%m%d", time.gmtime(day * DAY_S)), first, until)
+        days = [(day * DAY_IDS, (day + 1) * DAY_IDS) for day in range(today, today + DAYS_AHEAD + 1) if known]
+        new = [(first, until) for first, until in days if not any(_overlap(each, first, until) for each in known)]
+        for first, until in new:
+            named = time.strftime("%Y%m%d", time.gmtime(first // DAY_IDS * DAY_S))
+            _add_day(connection, table, key, named, first, until)
+        if new:
+            return True
     return False
+
+
+def _overlap(partition: Partition, first: int, until: int) -> bool:
+    return partition.first < until and first < partition.until
 
 
 def _add_day(connection: Connection, table: str, key: str, day: str, first: int, until: int) -> None:

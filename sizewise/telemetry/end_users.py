@@ -42,6 +42,11 @@ class EndUserHashes:
             loop = asyncio.get_running_loop()
             self._keys[tenant] = await loop.run_in_executor(self._executor, self._load, tenant)
 
+    def load_now(self, tenant: str) -> None:
+        """`load`, for a thread that may wait."""
+        if tenant not in self._keys:
+            self._keys[tenant] = self._load(tenant)
+
     async def try_load(self, tenant: str) -> None:
         """A request whose end user cannot be recorded is answered all the same."""
         try:

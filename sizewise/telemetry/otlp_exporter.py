@@ -26,8 +26,9 @@ from sizewise.storage.leader_lease import StaleLeader
 from sizewise.telemetry import otlp_tables
 from sizewise.telemetry.otlp_encoding import encode_spans, record_to_otlp, step_to_otlp
 from sizewise.telemetry.otlp_names import VERSIONS
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.span_tables import SpanRow
-from sizewise.telemetry.tables import PROCESS_BITS, RecordWithAttempts
+from sizewise.telemetry.tables import RecordWithAttempts
 
 log = logging.getLogger("sizewise.telemetry.otlp")
 

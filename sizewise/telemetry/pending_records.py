@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert
 from sizewise.errors import OutcomeUnknown
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import ChatRequest, Reply
-from sizewise.storage.batch_writer import RowGroup
+from sizewise.storage.rows import RowGroup
 from sizewise.telemetry.recorder import MAX_NAME_CHARS, request_data_class, requested_policy
 from sizewise.telemetry.tables import ENDED_CALLS, PENDING_STATUS, RECORDS
 

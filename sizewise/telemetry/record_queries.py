@@ -13,15 +13,8 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from sizewise.data_class import DataClass
-from sizewise.telemetry.tables import (
-    PROCESS_BITS,
-    RECORDS,
-    TRIES,
-    AttemptRow,
-    RecordWithAttempts,
-    RequestRecord,
-    join_tags,
-)
+from sizewise.telemetry.record_ids import PROCESS_BITS
+from sizewise.telemetry.tables import RECORDS, TRIES, AttemptRow, RecordWithAttempts, RequestRecord, join_tags
 
 MAX_SCANNED = 200_000
 """Records that one page looks at, where no index finds those of its filter."""
@@ -147,9 +140,9 @@ def _filtered(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
         query = query.where(RECORDS.c.id >= id_at(criteria.since))
     if criteria.until is not None:
         query = query.where(RECORDS.c.id < id_at(criteria.until))
-    for column, wanted in ((RECORDS.c.session, criteria.session), (RECORDS.c.end_user, criteria.end_user)):
-        if wanted:
-            query = query.where(column == wanted)
+    its = RECORDS.c
+    indexed = {its.session: criteria.session, its.end_user: criteria.end_user, its.flow: criteria.flow}
+    query = query.where(*(column == wanted for column, wanted in indexed.items() if wanted))
     return query.where(*_conditions(criteria))
 
 
@@ -163,7 +156,6 @@ def _conditions(criteria: RecordFilter) -> list[ColumnElement[bool]]:
         its.asked: criteria.requested_model,
         its.policy: criteria.policy,
         its.key: criteria.key,
-        its.flow: criteria.flow,
         its.node: criteria.node,
         its.agent: criteria.agent,
         its.error: criteria.error,

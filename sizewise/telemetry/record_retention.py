@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Column, Connection, Table, delete, func, select
 
 from sizewise.telemetry.day_partitions import BeforeDrop, drop_oldest_day
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS
+from sizewise.telemetry.record_ids import PROCESS_BITS
+from sizewise.telemetry.tables import ATTEMPTS, RECORDS
 
 
 class RecordRetention:

@@ -10,14 +10,16 @@ from functools import partial
 from msgspec import Struct
 
 from sizewise.errors import BadRequest
-from sizewise.storage.batch_writer import BatchWriter, RowGroup
+from sizewise.storage.batch_writer import BatchWriter
 from sizewise.storage.database import TransactionRunner, UnitOfWork
+from sizewise.storage.rows import RowGroup
 from sizewise.telemetry import payload_tables, record_queries, span_tables
 from sizewise.telemetry.conversation_queries import SessionFilter, SessionPage, page_of_sessions
 from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
 from sizewise.telemetry.policy_usage import PolicyUsage, policy_usage
+from sizewise.telemetry.record_ids import record_ids
 from sizewise.telemetry.record_queries import RecordFilter, RecordPage
-from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, record_ids
+from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord
 from sizewise.telemetry.trace_tree import TraceSpan, trace_spans
 from sizewise.telemetry.usage_rollup import delete_key_records
 from sizewise.telemetry.usage_tables import forget_key

@@ -32,12 +32,12 @@ from sizewise.handler import (
 from sizewise.messages import ChatRequest, Reply, Usage
 from sizewise.request_origin import ReleaseLabel, RequestOrigin
 from sizewise.settings.logs import LogsSettings
-from sizewise.storage.batch_writer import RowGroup
-from sizewise.storage.database import RowValues
+from sizewise.storage.rows import RowGroup, RowValues
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.request_log import request_log
-from sizewise.telemetry.tables import CHUNK, ENDED_CALLS, PROCESS_BITS, join_tags
+from sizewise.telemetry.tables import CHUNK, ENDED_CALLS, join_tags
 
 POLICY_ERRORS = (Forbidden, NoModelFits, BudgetExceeded)
 """Errors of our own whose message is recorded as the reason; an upstream's message may repeat the prompt."""

@@ -8,10 +8,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations, PartitionByDay
-from sizewise.telemetry.tables import IDS_A_SECOND, RECORDS
+from sizewise.telemetry.record_ids import IDS_A_SECOND
+from sizewise.telemetry.spans import SPANS_TABLE
+from sizewise.telemetry.tables import RECORDS
 
 META = MetaData()
-SPANS_TABLE = "spans"
 SPANS = Table(
     SPANS_TABLE,
     META,

@@ -16,10 +16,11 @@ from msgspec.structs import replace
 from sizewise.errors import SizewiseError
 from sizewise.handler import Request
 from sizewise.request_origin import RequestOrigin
-from sizewise.storage.batch_writer import RowGroup
-from sizewise.telemetry.span_tables import SPANS_TABLE
-from sizewise.telemetry.tables import record_ids
+from sizewise.storage.rows import RowGroup
+from sizewise.telemetry.record_ids import record_ids
 
+SPANS_TABLE = "spans"
+"""Where the rows of spans go."""
 Operation = Literal["invoke_workflow", "node", "invoke_agent", "execute_tool", "retrieval"]
 """What a span does; but for `node`, the names of OpenTelemetry's conventions for generative AI."""
 MAX_NAME_CHARS = 200

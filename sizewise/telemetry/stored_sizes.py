@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, func, insert, select
 from sqlalchemy.schema import CreateTable
 
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 from sizewise.telemetry.payload_tables import CONTENTS
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.span_tables import SPANS
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS
+from sizewise.telemetry.tables import ATTEMPTS, RECORDS
 
 META = MetaData()
 StoredKind = Literal["contents", "spans", "records"]
@@ -50,16 +52,16 @@ class StoredSize(Struct, frozen=True):
 
 
 def measure(connection: Connection) -> tuple[StoredSize, ...]:
+    """Reads tables in the order in which days are dropped: otherwise both could wait for each other."""
     its = CONTENTS.c
     rows, size, oldest = connection.execute(
         select(func.count(), func.coalesce(func.sum(its.bytes), 0), func.min(its.created))
     ).one()
+    contents = StoredSize("contents", rows, int(size) + rows * CONTENT_BYTES, oldest)
+    records = _in_order_of_time(connection, "records", RECORDS)
     attempts = _count(connection, ATTEMPTS) * _row_bytes(connection, ATTEMPTS, ATTEMPTS.c.record)
-    return (
-        StoredSize("contents", rows, int(size) + rows * CONTENT_BYTES, oldest),
-        _in_order_of_time(connection, "spans", SPANS, 0),
-        _in_order_of_time(connection, "records", RECORDS, attempts),
-    )
+    spans = _in_order_of_time(connection, "spans", SPANS)
+    return contents, spans, replace(records, bytes=records.bytes + attempts)
 
 
 def nth_oldest(connection: Connection, kind: StoredKind, number: int) -> int | None:
@@ -104,9 +106,9 @@ def read_cut(connection: Connection) -> int | None:
     return found
 
 
-def _in_order_of_time(connection: Connection, kind: StoredKind, table: Table, parts_bytes: int) -> StoredSize:
+def _in_order_of_time(connection: Connection, kind: StoredKind, table: Table) -> StoredSize:
     rows, first = _count(connection, table), connection.scalar(select(func.min(table.c.id)))
-    size = rows * _row_bytes(connection, table, table.c.id) + parts_bytes
+    size = rows * _row_bytes(connection, table, table.c.id)
     return StoredSize(kind, rows, size, None if first is None else (first >> PROCESS_BITS) // 1_000)
 
 

@@ -8,8 +8,7 @@ all of them.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -32,12 +31,10 @@ from sizewise.data_class import DataClass
 from sizewise.handler import AttemptResult
 from sizewise.storage.database import migration_statement
 from sizewise.storage.erasure import PersonalTable
-from sizewise.storage.migrations import BIG_INTEGER, Migrations, PartitionByDay
+from sizewise.storage.migrations import BIG_INTEGER, DropPlainIndex, Migrations, PartitionByDay
+from sizewise.telemetry.record_ids import IDS_A_SECOND
 
 META = MetaData()
-PROCESS_BITS = 10
-"""An id is microseconds << 10 | process: 63 bits last until the year 2255."""
-IDS_A_SECOND = 1_000_000 << PROCESS_BITS
 
 
 def _used() -> list[Column[Any]]:
@@ -125,11 +122,14 @@ RECORDS = Table(
 BY_TRACE = Index("records_trace", RECORDS_V1.c.trace)
 BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
 BY_TENANT = Index("records_tenant", RECORDS.c.tenant, RECORDS.c.id)
-BY_SESSION = Index(
-    "records_session",
+BY_SESSION = Index(  # the last three: so that the dearest sessions are found in it alone
+    "records_session_cost",
     RECORDS.c.tenant,
     RECORDS.c.session,
     RECORDS.c.id,
+    RECORDS.c.cost,
+    RECORDS.c.attempts,
+    RECORDS.c.project,
     sqlite_where=RECORDS.c.session.is_not(None),
     postgresql_where=RECORDS.c.session.is_not(None),
 )
@@ -140,6 +140,15 @@ BY_END_USER = Index(
     RECORDS.c.id,
     sqlite_where=RECORDS.c.end_user.is_not(None),
     postgresql_where=RECORDS.c.end_user.is_not(None),
+)
+
+BY_FLOW = Index(
+    "records_flow",
+    RECORDS.c.tenant,
+    RECORDS.c.flow,
+    RECORDS.c.id,
+    sqlite_where=RECORDS.c.flow.is_not(None),
+    postgresql_where=RECORDS.c.flow.is_not(None),
 )
 
 
@@ -232,7 +241,9 @@ SCHEMA = Migrations(
             ),
             migration_statement("ALTER TABLE records ADD COLUMN trace_flags INTEGER"),
             *(migration_statement(f"ALTER TABLE records ADD COLUMN {name} TEXT") for name in ("flow", "node", "agent")),
-            CreateIndex(BY_SESSION),
+            migration_statement(
+                "CREATE INDEX records_session ON records (tenant, session, id) WHERE session IS NOT NULL"
+            ),
             CreateIndex(BY_END_USER),
         ),
         tuple(
@@ -256,6 +267,8 @@ SCHEMA = Migrations(
             for table in ("records", "attempts")
             for column in ("energy BIGINT", "energy_source INTEGER")
         ),
+        (CreateIndex(BY_SESSION), DropPlainIndex("records_session", partitioned="records_tenant_session_id_idx")),
+        (CreateIndex(BY_FLOW),),
     ),
 )
 
@@ -267,22 +280,6 @@ ENDED_CALLS = "ended_calls"
 """Name of the batch writer's statement that deletes pending records."""
 PENDING_STATUS = 0
 """`status` of a call whose end is not recorded: see pending_records.py."""
-
-
-def shared_process(count: int) -> int:
-    """The number of a process for `record_ids`, from how many have begun on a database that servers share: no two of
-    960 in a row have the same. Below 64 are those of a server alone, and of servers that do not count yet.
-    """
-    return 64 + count % ((1 << PROCESS_BITS) - 64)
-
-
-def record_ids(process: int = 0) -> Iterator[int]:
-    """Ids in the order of time: microseconds << 10 | process (0..1023). They rise even if the clock goes back."""
-    latest = 0
-    while True:
-        now = time.time_ns() // 1000
-        latest = now if now > latest else latest + 1
-        yield latest << PROCESS_BITS | process
 
 
 TAG_END = "\x1f"

@@ -70,7 +70,8 @@ def keep_usage(connection: Connection, ids: Sequence[int]) -> None:
     for rollup in COUNTED:
         periods = sorted({id // (HOUR_IDS * rollup.hours) for id in gone})
         _begin_move(connection, rollup, periods)
-        _merge(connection, rollup, periods, usage_series(connection, rollup, "r.id IN :ids", {"ids": gone}))
+        if rollup.kept:
+            _merge(connection, rollup, periods, usage_series(connection, rollup, "r.id IN :ids", {"ids": gone}))
 
 
 def keep_usage_between(connection: Connection, first: int, until: int) -> None:
@@ -80,7 +81,8 @@ def keep_usage_between(connection: Connection, first: int, until: int) -> None:
         for period in list(_used_periods(connection, rollup, first // size, -(-until // size))):
             _begin_move(connection, rollup, [period])
             ids = {"first": period * size, "until": (period + 1) * size}
-            _merge(connection, rollup, [period], usage_series(connection, rollup, IN_RANGE, ids))
+            if rollup.kept:
+                _merge(connection, rollup, [period], usage_series(connection, rollup, IN_RANGE, ids))
 
 
 def delete_key_records(connection: Connection, tenant: str, key: str) -> int:
@@ -219,6 +221,7 @@ def close_periods(connection: Connection, rollup: Rollup) -> None:
     counted = _stored(connection, rollup, (its.period < period) & its.counted)
     if counted:
         connection.execute(delete(rollup.table).where(its.period < period, its.counted))
+    if counted and rollup.kept:
         _merge(connection, rollup, sorted({names[PERIOD] for names, _ in counted}), counted)
     connection.execute(delete(PERIODS).where(known.rollup == rollup.table.name, known.period < period))
 

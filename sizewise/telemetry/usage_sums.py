@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, text
 
-from sizewise.telemetry.tables import PENDING_STATUS, PROCESS_BITS, RECORDS
+from sizewise.telemetry.record_ids import PROCESS_BITS
+from sizewise.telemetry.tables import PENDING_STATUS, RECORDS
 from sizewise.telemetry.usage_tables import (
     COST,
     HOURLY,
@@ -82,6 +83,7 @@ def usage_series(
     connection: Connection, rollup: Rollup, where: str, parameters: Parameters
 ) -> Iterator[tuple[Names, Sums]]:
     """The series of records, dearest first. `where`: SQL of records, as `r`."""
+    where = f"({where}) AND {rollup.only}" if rollup.only else where
     by = ", ".join(name for name in rollup.names if name != "folded")
     names = ", ".join("0 AS folded" if name == "folded" else name for name in rollup.names)
     query = f"""SELECT {names}, {ADDED} FROM ({usage_rows(where, rollup.hours)}) AS usage_rows
@@ -107,31 +109,38 @@ def uncounted_hours(connection: Connection, rollup: Rollup, first: int, last: in
 
 @dataclass(frozen=True, slots=True)
 class CompleteHours:
-    """`complete`: hours whose roll-up has each record that is stored now. `others`: ranges of all other hours."""
+    """`complete`: hours whose roll-ups have each record that is stored now. `others`: ranges of all other hours."""
 
     complete: list[int]
     others: list[tuple[int, int]]
 
 
-def complete_hours(connection: Connection, since: int, until: int) -> CompleteHours:
-    """Of the hours in which records are stored."""
-    its = PERIODS.c
-    stored = run(
+def complete_hours(connection: Connection, since: int, until: int, rollup: Rollup) -> CompleteHours:
+    """Of the hours in which records are stored: complete in HOURLY and in `rollup`, whose periods are hours too.
+
+    Records are counted in the index by organization: in SQLite the table itself is many times as long.
+    """
+    oldest, newest = (connection.scalar(select(each(RECORDS.c.id))) for each in (func.min, func.max))
+    if oldest is None or newest is None:
+        return CompleteHours([], [])
+    found = run(
         connection,
-        f"""SELECT id / {HOUR_IDS} AS hour, count(*) FROM records WHERE id >= :since AND id < :until
-            GROUP BY id / {HOUR_IDS} ORDER BY id / {HOUR_IDS}""",
-        {"since": since * HOUR_IDS, "until": until * HOUR_IDS},
+        f"""WITH RECURSIVE tenants (name) AS (SELECT min(tenant) FROM records UNION ALL
+                SELECT (SELECT min(tenant) FROM records WHERE tenant > name) FROM tenants WHERE name IS NOT NULL)
+            SELECT hours.period FROM usage_periods AS hours JOIN usage_periods AS others
+            ON others.rollup = '{rollup.table.name}' AND others.period = hours.period AND others.records = hours.records
+            WHERE hours.rollup = '{HOURLY.table.name}' AND hours.period >= :since AND hours.period < :until
+            AND hours.records = (SELECT sum((SELECT count(*) FROM records WHERE tenant = name
+                AND id >= hours.period * {HOUR_IDS} AND id < (hours.period + 1) * {HOUR_IDS})) FROM tenants)
+            ORDER BY hours.period""",
+        {"since": since, "until": until},
     )
-    mine = (its.rollup == HOURLY.table.name) & (its.period >= since) & (its.period < until)
-    counted = dict(connection.execute(select(its.period, its.records).where(mine)).tuples().all())
-    complete, others = list[int](), list[tuple[int, int]]()
-    for period, records in stored:
-        if counted.get(period) == records:
-            complete.append(period)
-        elif others and others[-1][1] == period:
-            others[-1] = others[-1][0], period + 1
-        else:
-            others.append((period, period + 1))
+    complete, others = [int(row[0]) for row in found], list[tuple[int, int]]()
+    start, end = max(since, oldest // HOUR_IDS), min(until, newest // HOUR_IDS + 1)
+    for period in [*complete, end]:
+        if start < min(period, end):
+            others.append((start, min(period, end)))
+        start = max(start, period + 1)
     if len(others) > MAX_RANGES:
         return CompleteHours([], [(since, until)])
     return CompleteHours(complete, others)

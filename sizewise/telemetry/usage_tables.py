@@ -1,4 +1,4 @@
-"""Tables of usage roll-ups: sums of requests by hour, by day, by end user and day, and by policy; knows no record.
+"""Tables of usage roll-ups: sums by hour, by day, by end user and day, in sessions, and by policy; knows no record.
 
 A roll-up row is either `counted`: a copy of the sums of records that are still stored, which may be made anew at any
 time; or not: the sums of records that are deleted, added in the transaction that deletes them. So the sums over all
@@ -50,6 +50,8 @@ def _columns(series: Sequence[str]) -> list[Column[Any]]:
 HOURS = Table("usage_hours", META, *_columns(SERIES))
 DAYS = Table("usage_days", META, *_columns(SERIES))
 END_USER_DAYS = Table("usage_end_user_days", META, *_columns(END_USER_SERIES))
+SESSION_HOURS = Table("usage_session_hours", META, *_columns(()))
+"""The requests of an hour that belong to a session, of all sessions together."""
 POLICY_COUNTS = ("requests", "input", "output", "cost", "overhead", "unpriced")
 POLICY_PRODUCTS = (
     "input_input",
@@ -104,6 +106,7 @@ PERSONAL = (
 """Sums stay, without the id of the key or the hash of the end user."""
 TENANT = "*"
 """A period is counted for all organizations at once."""
+SESSION_HOURS_PERIOD = Index("usage_session_hours_period", SESSION_HOURS.c.period, SESSION_HOURS.c.tenant)
 INDEXES = tuple(Index(f"{table.name}_period", table.c.period, table.c.tenant) for table in (HOURS, DAYS, END_USER_DAYS))
 SCHEMA = Migrations(
     "usage",
@@ -113,6 +116,7 @@ SCHEMA = Migrations(
         tuple(
             migration_statement(f"ALTER TABLE usage_policy_hours ADD COLUMN {each} BIGINT") for each in POLICY_ENERGY
         ),
+        (CreateTable(SESSION_HOURS), CreateIndex(SESSION_HOURS_PERIOD)),
     ),
 )
 
@@ -120,13 +124,16 @@ SCHEMA = Migrations(
 @dataclass(frozen=True, slots=True)
 class Rollup:
     """`hours`: length of its periods, which are numbered from 1970. Beyond `max_series` in a period and project, the
-    cheapest are folded into one row.
+    cheapest are folded into one row. `only`: SQL of the records that it counts, as `r`; empty: all. `kept`: whether it
+    has the sums of deleted records too.
     """
 
     table: Table
     series: tuple[str, ...]
     hours: int
     max_series: int
+    only: str = ""
+    kept: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,8 +144,10 @@ class Rollup:
 HOURLY = Rollup(HOURS, SERIES, 1, 200)
 DAILY = Rollup(DAYS, SERIES, 24, 200)
 END_USERS = Rollup(END_USER_DAYS, END_USER_SERIES, 24, 5_000)
+IN_SESSIONS = Rollup(SESSION_HOURS, (), 1, 1, only="r.session IS NOT NULL", kept=False)
+"""Not kept: usage by session is that of stored records, as no roll-up tells sessions apart."""
 POLICY_HOURLY = Rollup(POLICY_HOURS, ("policy", "model"), 1, 0)
-COUNTED: tuple[Rollup, ...] = (HOURLY, END_USERS)
+COUNTED: tuple[Rollup, ...] = (HOURLY, END_USERS, IN_SESSIONS)
 """Made of records; days are made of hours."""
 
 

@@ -146,6 +146,7 @@ def test_roll_ups_are_made_by_the_server_and_outlive_the_records_also_across_a_k
         assert sizewise("records", "--json", home=tmp_path).json["records"] == []
 
 
+@pytest.mark.long
 def test_another_model_since_a_day_explains_what_a_day_costs_more(tmp_path: Path) -> None:
     with serving(tmp_path, PRICED) as served:
         for _ in range(3):

@@ -13,7 +13,7 @@ from sqlalchemy.schema import DDL, CreateTable, ExecutableDDLElement
 from sizewise.auth import tables as auth_tables
 from sizewise.errors import ConfigError, Conflict, StorageError
 from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url
-from sizewise.storage.migrations import BIG_INTEGER, Migrations, component_versions
+from sizewise.storage.migrations import BIG_INTEGER, DropPlainIndex, Migrations, component_versions
 from sizewise.telemetry import tables as telemetry_tables
 
 NOTES = Table("notes", MetaData(), Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))
@@ -74,6 +74,8 @@ def test_an_older_server_works_on_a_newer_database_that_only_grew(tmp_path: Path
         assert connection.exec_driver_sql("SELECT id, tenant, words FROM notes").all() == [(1, "a", "")]
         assert component_versions(connection) == {"notes": (2, 1)}
     newer.close()
+    third = (DropPlainIndex("notes_tenant", partitioned="notes_tenant_idx"),)
+    assert Migrations("notes", (FIRST, SECOND, third)).oldest_reader == 1
 
 
 @pytest.mark.parametrize(

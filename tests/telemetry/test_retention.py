@@ -8,9 +8,10 @@ from pathlib import Path
 from sqlalchemy import select
 
 from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.record_retention import RecordRetention
 from sizewise.telemetry.recorder import NO_LABELS
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA
+from sizewise.telemetry.tables import ATTEMPTS, RECORDS, SCHEMA
 
 APART = (None,) * 6
 """Of a record whose attempts lie in rows of their own."""

@@ -11,9 +11,10 @@ import pytest
 from sizewise.money import UNKNOWN_PRICE, Price
 from sizewise.storage.database import apply_in_bulk, open_database, sqlite_url
 from sizewise.telemetry.policy_usage import PolicyUsage, policy_usage
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.recorder import NO_LABELS
 from sizewise.telemetry.savings import Z_95, policy_savings
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA
+from sizewise.telemetry.tables import ATTEMPTS, RECORDS, SCHEMA
 from sizewise.telemetry.usage_tables import SCHEMA as USAGE
 
 LARGE = Price(input=10, output=40)

@@ -16,12 +16,10 @@ from sizewise.storage.migrations import Migrations
 from sizewise.telemetry import recorder as telemetry
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.policy_usage import PolicyUsage, policy_usage
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.record_queries import RecordFilter, newest_records, records_of_trace
 from sizewise.telemetry.recorder import NO_LABELS, RecordingMiddleware
-from sizewise.telemetry.tables import (
-    PROCESS_BITS,
-    SCHEMA,
-)
+from sizewise.telemetry.tables import SCHEMA
 from sizewise.telemetry.usage_tables import SCHEMA as USAGE
 from tests.telemetry.test_recorder import LARGE, SMALL, ask, booked, saying
 

@@ -16,12 +16,14 @@ from sqlalchemy import Table, func, select, true
 from sizewise.settings.storage import RecordsSettings
 from sizewise.storage.database import Database, UnitOfWork, apply_in_bulk, open_database, sqlite_url
 from sizewise.telemetry import tables, usage_tables
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.record_retention import RecordRetention
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, join_tags
-from sizewise.telemetry.usage_report import USAGE_KEYS, UsageKey, UsageQuery, read_usage
+from sizewise.telemetry.tables import ATTEMPTS, RECORDS, join_tags
+from sizewise.telemetry.usage_query import USAGE_KEYS, UsageKey, UsageQuery
+from sizewise.telemetry.usage_report import read_usage
 from sizewise.telemetry.usage_rollup import UsageRollups, delete_key_records, keep_usage
-from sizewise.telemetry.usage_sums import NOTHING, Sums, add_sums
-from sizewise.telemetry.usage_tables import COST, DAYS, END_USER_DAYS, HOURS, PERIODS, REQUESTS, SUMS
+from sizewise.telemetry.usage_sums import NOTHING, Sums, add_sums, complete_hours
+from sizewise.telemetry.usage_tables import COST, DAYS, END_USER_DAYS, HOURS, IN_SESSIONS, PERIODS, REQUESTS, SUMS
 
 HOUR, DAY = 3_600, 86_400
 NOW = 1_800_000_000 // DAY * DAY + 5 * HOUR + 700
@@ -65,7 +67,7 @@ def traffic(count: int, since: float, until: float, seed: int) -> tuple[list[dic
             "door": chance.choice(["chat", "shadow"]),
             "status": chance.choice([200, 200, 429, 0]),
             "flow": chance.choice([None, "f"]),
-            "session": chance.choice([None, "s"]),
+            "session": chance.choice([None, "s1", "s2", "s3", f"once {number}"]),
             "release": chance.choice([None, "r1", "r2"]),
             "end_user": chance.choice([None, "u1", "u2"]),
             "tags": chance.choice([None, join_tags(["a"]), join_tags(["a", "b"])]),
@@ -74,9 +76,9 @@ def traffic(count: int, since: float, until: float, seed: int) -> tuple[list[dic
         }
         made = record(since + (until - since) * chance.random(), number, cost=cost, **labels)
         if chance.random() < 0.3:
-            made |= {"only_place": None, "cost": None}
+            made |= {"only_place": None, "cost": None, "attempts": 2}
             attempts += [attempt(made, 1, "small", chance.randrange(10**9)), attempt(made, 2, "large", cost)]
-        records.append(made)
+        records.append(made if made["status"] else made | {"session": None})  # a pending record has no label
     return records, attempts
 
 
@@ -171,16 +173,27 @@ def test_sums_stay_those_of_the_ledger_in_postgres_too(tmp_path: Path) -> None:
 
 
 def check_sessions(work: Clockwork) -> None:
-    """From roll-ups and the records of sessions, also by the hour, as from all records."""
-    for step in (0, 1):
+    """From roll-ups and the records of sessions, also by the hour, as from all records; and the dearest of them."""
+    for step, filters in ((0, {}), (1, {}), (0, {"project": "p"})):
+        asked: dict[str, Any] = {"step": step, "filters": filters}
         from_records: dict[tuple[str, int], Sums] = {}
-        for row in work.usage("session", "release", step=step).rows:
+        for row in work.usage("session", "release", **asked).rows:
             assert row.key is not None
             its = row.key[0], row.at
             from_records[its] = add_sums(from_records.get(its, NOTHING), row.sums)
-        found = work.usage("session", step=step)
+        found = work.usage("session", **asked)
         assert {(*(row.key or ()), row.at): row.sums for row in found.rows} == from_records
         assert found.total == total(found.rows)
+        names = {row.key for row in found.rows}
+        for few in (1, 2, 3, 7):
+            dearest = work.usage("session", limit=few, **asked)
+            shown = {row.key for row in dearest.rows} - {None}
+            assert len(shown) == few and dearest.folded_series == len(names) - few
+            assert [row for row in dearest.rows if row.key] == [row for row in found.rows if row.key in shown]
+            assert dearest.total == found.total == total(dearest.rows)
+            if not step:
+                ranks = [(row.sums[COST], row.sums[REQUESTS]) for row in found.rows]
+                assert [(row.sums[COST], row.sums[REQUESTS]) for row in dearest.rows[:few]] == ranks[:few]
 
 
 def sums_stay_exact(database: Database) -> None:
@@ -214,6 +227,24 @@ def sums_stay_exact(database: Database) -> None:
     work.count()
     check()
     assert work.stored(DAYS) > 0 and work.stored(HOURS) < 24
+
+
+def test_hours_are_complete_by_the_records_of_all_organizations_counted_in_their_index(tmp_path: Path) -> None:
+    hour = int(NOW // HOUR) - 2
+    with opened(tmp_path) as database:
+        work = Clockwork(database)
+        made = [record(hour * HOUR + number, number, tenant=name) for number, name in enumerate("aabccc")]
+        insert(database, made[:-1])
+        work.count()
+        with database.read() as connection:
+            asked: list[str] = []
+            connection.connection.driver_connection.set_trace_callback(asked.append)  # type: ignore[union-attr]  # sqlite3's own
+            assert complete_hours(connection, hour, hour + 1, IN_SESSIONS).complete == [hour]
+            plan = " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1]}"))
+        assert plan.count("records USING COVERING INDEX records_tenant (tenant") == 2 and "SCAN records" not in plan
+        insert(database, made[-1:])
+        with database.read() as connection:
+            assert complete_hours(connection, hour, hour + 1, IN_SESSIONS).others == [(hour, hour + 1)]
 
 
 @pytest.mark.long

@@ -26,7 +26,8 @@ from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 from sizewise.storage.leader_lease import StaleLeader
 from sizewise.telemetry.edges import tables
 from sizewise.telemetry.edges.report import EdgeAttempt, EdgeRecord, EdgeReport
-from sizewise.telemetry.tables import PROCESS_BITS, AttemptRow, RecordWithAttempts
+from sizewise.telemetry.record_ids import PROCESS_BITS
+from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts
 
 log = logging.getLogger("sizewise.telemetry.edges")
 
