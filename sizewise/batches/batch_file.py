@@ -5,6 +5,7 @@ A line of the input: `{"custom_id": "a", "method": "POST", "url": "/v1/chat/comp
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator
 from hashlib import blake2b
 from typing import Annotated
@@ -87,10 +88,11 @@ _flag = msgspec.json.Decoder(_StreamFlag)
 
 
 async def read_lines(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """The lines of each part that are not empty; one longer than MAX_LINE_BYTES comes cut."""
-    rest = b""
+    """The lines of each part that are not empty, without a byte order mark; one beyond MAX_LINE_BYTES comes cut."""
+    rest, is_first = b"", True
     async for part in parts:
-        *whole, rest = (rest + part).split(b"\n")
+        *whole, rest = (rest + (part.removeprefix(BOM_UTF8) if is_first else part)).split(b"\n")
+        is_first = False
         if len(rest) > MAX_LINE_BYTES:
             whole, rest = [*whole, rest], b""
         yield [line for line in whole if line.strip()]
@@ -125,6 +127,9 @@ class LineChecks:
             self.errors += self._errors(line, self.total)
 
     def _errors(self, line: bytes, number: int) -> Iterator[BatchError]:
+        if not _is_utf8(line):
+            yield BatchError("invalid_json_line", "this line is not UTF-8: save the file as UTF-8", line=number)
+            return
         try:
             found = _line.decode(line)
             streams = _flag.decode(found.body).stream
@@ -146,6 +151,14 @@ class LineChecks:
             message = f"the custom_id {found.custom_id[:100]!r} is there twice"
             yield BatchError("duplicate_custom_id", message, "custom_id", number)
         self._seen.add(key)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -9,17 +9,21 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, format_time, write_json, write_pairs, write_table
 from sizewise.cli.printable import printable
-from sizewise.errors import PathNotFound
+from sizewise.errors import BadRequest, PathNotFound
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "list": LazyCommand("sizewise.cli.batches:list_", "List batches, newest first."),
     "show": LazyCommand("sizewise.cli.batches:show", "Show one: its counts, cost, files and errors."),
     "cancel": LazyCommand("sizewise.cli.batches:cancel", "Begin no further request of one."),
 }
+
+MOST = 100
+SHORT = 18  # batch_ and twelve digits
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -38,7 +42,7 @@ def batches(ctx: click.Context) -> None:
 
 
 @click.command("list")
-@click.option("-n", "--last", default=20, type=click.IntRange(1, 100), help="Number of batches. [20]")
+@click.option("-n", "--last", default=20, type=click.IntRange(1, MOST), help="Number of batches. [20]")
 @server_options
 def list_(last: int = 20) -> None:
     """List batches, newest first.
@@ -51,12 +55,22 @@ def list_(last: int = 20) -> None:
         write_json(msgspec.to_builtins({"batches": found}))
         return
     write_table(
-        ("ID", "STATUS", "REQUESTS", "DONE", "FAILED", "COST", "CREATED"),
+        ("ID", "STATUS", "ANSWERED", "FAILED", "OF", "COST", "CREATED"),
         [
-            (each.id, each.status, *_counts(each), format_money(each.cost_usd), format_time(each.created))
+            (
+                each.id[:SHORT],
+                each.status,
+                format_count(each.done - each.failed),
+                format_count(each.failed),
+                format_count(each.total),
+                format_money(each.cost_usd),
+                format_time(each.created),
+            )
             for each in found
         ],
     )
+    if len(found) == last:
+        click.echo(f"The newest {last}; more: -n {MOST}", err=True)
 
 
 @click.command()
@@ -65,13 +79,12 @@ def list_(last: int = 20) -> None:
 def show(id: str) -> None:
     """Show one: its counts, cost, files and errors.
 
+    ID is the id, or how it begins.
+
     \b
     Example: sizewise batches show batch_3f2a
     """
-    found = asyncio.run(operations.show_batch(api_client(), id=id))
-    if found is None:
-        raise PathNotFound(f"there is no batch {id[:100]!r}", "list them: sizewise batches")
-    _write(found)
+    _write(asyncio.run(_found(api_client(), id)))
 
 
 @click.command()
@@ -80,16 +93,28 @@ def show(id: str) -> None:
 def cancel(id: str) -> None:
     """Begin no further request of one.
 
-    Those in flight end, and what was answered is in its output file.
+    Those in flight end, and what was answered is in its output file. ID is the id, or how it begins.
 
     \b
     Example: sizewise batches cancel batch_3f2a
     """
-    _write(asyncio.run(operations.cancel_batch(api_client(), id=id)))
+    _write(asyncio.run(_canceled(api_client(), id)))
 
 
-def _counts(batch: operations.Batch) -> tuple[str, str, str]:
-    return format_count(batch.total), format_count(batch.done), format_count(batch.failed)
+async def _found(client: ApiClient, id: str) -> operations.Batch:
+    """By its id, or the only one of the newest whose id begins so. Raises PathNotFound, BadRequest."""
+    if (found := await operations.show_batch(client, id=id)) is not None:
+        return found
+    begin = [each for each in await operations.list_batches(client, first=MOST) if each.id.startswith(id)]
+    if len(begin) > 1:
+        raise BadRequest(f"{len(begin)} batches begin with {id[:100]!r}", "give more of the id: sizewise batches")
+    if not begin:
+        raise PathNotFound(f"there is no batch {id[:100]!r}", "list them: sizewise batches")
+    return begin[0]
+
+
+async def _canceled(client: ApiClient, id: str) -> operations.Batch:
+    return await operations.cancel_batch(client, id=(await _found(client, id)).id)
 
 
 def _write(batch: operations.Batch) -> None:

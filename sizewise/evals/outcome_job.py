@@ -124,6 +124,7 @@ class OutcomeJob:
         for prompt, model in self._left:
             while limit is not None and self._shares.running and report.added + self._shares.running >= limit:
                 await self._shares.wait()  # one that fails makes room for another
+            await self._shares.turn()
             if limit is not None and report.added >= limit:
                 report.stopped = report.stopped or "limit"
             if most is not None and report.cost >= most > 0:
@@ -135,18 +136,24 @@ class OutcomeJob:
 
     async def _answer(self, question: _Question) -> RecordedOutcome | None:
         """None if it failed, or if the job has ended."""
-        prompt, model, most = question.prompt, question.model, question.most
-        try:
+        prompt, model = question.prompt, question.model
+
+        async def ask(most: int | None) -> RecordedOutcome | None:
             return None if self.report.stopped else await self._outcome(prompt, model, most)
+
+        try:
+            return await self._shares.spend(question.most, ask, self._left_to_spend, BudgetExceeded)
         except BudgetExceeded as error:
             self.report.stopped, self.report.why = "budget", error.message
         except FATAL:
             raise
         except SizewiseError as error:
             self._fail(prompt, model, error)
-        finally:
-            self._shares.put_back(most)
         return None
+
+    def _left_to_spend(self) -> int:
+        """Pico-dollars, where there is a budget."""
+        return (self._budget.cost or 0) - self.report.cost
 
     def _keep(self, key: str, outcome: RecordedOutcome | None) -> None:
         if outcome is None:

@@ -28,7 +28,8 @@ from sizewise.jobs.run_queue import StopFlag
 from sizewise.jobs.shared_budget import SharedBudget
 from sizewise.money import PICO_PER_DOLLAR
 from sizewise.principal import Principal
-from sizewise.telemetry.usage_report import HOUR_MS, UsageQuery, read_usage
+from sizewise.telemetry.usage_query import HOUR_MS, UsageQuery
+from sizewise.telemetry.usage_report import read_usage
 from sizewise.telemetry.usage_tables import COST
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -143,22 +144,24 @@ class _BatchRun:
                 position += 1
                 if position in self._done:
                     continue
+                await self._shares.turn()
                 if self._cut is None and now_ms() >= self._row.expires:
                     self._cut = EXPIRED
                 if self._cut is None and most is not None and self._spent >= most:
                     self._cut = SPENT
-                if self._cut is not None or self._is_over or self._flag.is_set:
+                if self._has_ended:
                     return
-                share = self._shares.take(None if most is None else most - self._spent)
-                yield Batch(str(position), (position, line, share))
+                yield Batch(str(position), (position, line, self._shares.take(self._left)))
 
     async def _answer_line(self, job: Line) -> None:
         """Raises ServerStopping if it was not answered because the server stops."""
         position, line, share = job
+        ask, left = partial(self._result, line), lambda: self._left or 0
         try:
-            result = await self._result(line, share)
-        finally:
-            self._shares.put_back(share)
+            result = await self._shares.spend(share, ask, left, _ShareTooSmall)
+        except _ShareTooSmall as refused:
+            self._cut = self._cut or (BudgetExceeded.code, str(refused))
+            return
         if result is None:
             return
         self._spent += result.cost or 0
@@ -168,7 +171,11 @@ class _BatchRun:
         self._is_over = self._is_over or status != "in_progress"
 
     async def _result(self, line: bytes, share: int | None) -> BatchResult | None:
-        """None if an error would meet every further request as well: then `_cut` is set."""
+        """None if the batch has ended, or an error would meet every further request as well: then `_cut` is set. Raises
+        _ShareTooSmall.
+        """
+        if self._has_ended:
+            return None
         asked, content, wait = read_line(line), self._content, FIRST_WAIT_S
         for tries in range(1, MAX_TRIES + 1):
             app = self._get_app()
@@ -185,6 +192,9 @@ class _BatchRun:
             code = response.error_code
             if code == ServerStopping.code:
                 raise ServerStopping("the server stops", "the batch goes on when it is back")
+            if code == BudgetExceeded.code and share is not None:
+                left = "as is left of the batch's `max-cost-usd`: raise it, or set `max_tokens` in the requests"
+                raise _ShareTooSmall(f"{response.error_message}, {left}")
             if code == BudgetExceeded.code:
                 self._cut = code, response.error_message
                 return None
@@ -283,6 +293,15 @@ class _BatchRun:
         async for lines in read_lines(files.read(found, row.tenant)):
             yield lines
 
+    @property
+    def _left(self) -> int | None:
+        """Pico-dollars that it may still cost; None: it has no limit."""
+        return None if self._content.max_cost is None else self._content.max_cost - self._spent
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._cut is not None or self._is_over or self._flag.is_set
+
     async def _booked(self) -> int:
         """Pico-dollars of all records of the batch, also of answers that a kill -9 kept from being stored; at least
         those of its results, whose records may be summed up without their tags.
@@ -336,6 +355,10 @@ class _BatchRun:
                 return True
             await asyncio.sleep(min(1.0, seconds))
         return False
+
+
+class _ShareTooSmall(Exception):
+    """A request could cost more than its share of the batch's `max-cost-usd`."""
 
 
 class _FileIsGone(Exception):

@@ -70,9 +70,8 @@ async def create(ids: Ids, app: Application, head: RequestHead, body: bytes, wri
     principal, queue = head.authorize(app, ENDPOINT), app.resources.services.batches
     asked, fields = read_known_body(_decoder, body)
     if asked.endpoint not in BATCH_ENDPOINTS:
-        known = ", ".join(BATCH_ENDPOINTS)
-        hint = did_you_mean(asked.endpoint, list(BATCH_ENDPOINTS)) or f"use one of: {known}"
-        raise BadBody(f"a batch cannot ask {asked.endpoint[:100]!r}", hint, param="endpoint")
+        hint = f"{did_you_mean(asked.endpoint, list(BATCH_ENDPOINTS))} Possible are: {', '.join(BATCH_ENDPOINTS)}"
+        raise BadBody(f"a batch cannot ask {asked.endpoint[:100]!r}", hint.strip(), param="endpoint")
     hours = _hours(asked.completion_window)
     options = parse_options(head.options, fields.get("sizewise"))
     address = client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies)

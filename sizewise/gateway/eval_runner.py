@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -130,19 +131,16 @@ class _Run:
                 continue
             if self._ended is not None or self._is_lost or self._task.is_stopping:
                 return
+            await self._shares.turn()
             if most is not None and self._spent >= most:
                 self._ended = RunEnd((BudgetExceeded.code, "the run has cost as much as `max_cost_usd` allows"))
                 return
-            yield Batch(str(position), (position, self._shares.take(None if most is None else most - self._spent)))
+            yield Batch(str(position), (position, self._shares.take(None if most is None else self._left())))
 
     async def _do(self, job: tuple[int, int | None]) -> None:
         """Raises an error that every further item would meet."""
         position, share = job
-        try:
-            item = _Item(self._get_app(), self._task, share)
-            result = await item.result(position, self._task.rows[position], self._source, self._graders)
-        finally:
-            self._shares.put_back(share)
+        result = await self._shares.spend(share, partial(self._graded, position), self._left, BudgetExceeded)
         self._spent += result.cost or 0
         if not await self._task.keep(result):
             self._is_lost = True
@@ -152,6 +150,18 @@ class _Run:
         self._failures_in_a_row = self._failures_in_a_row + 1 if error else 0
         if error and self._failures_in_a_row >= MAX_FAILURES:
             self._ended = RunEnd((error[0], f"{MAX_FAILURES} items in a row failed, the last: {error[1]}"))
+
+    def _left(self) -> int:
+        """Pico-dollars that it may still cost, where it has a limit."""
+        return (self._task.content.options.max_cost or 0) - self._spent
+
+    async def _graded(self, position: int, share: int | None) -> GradedItem:
+        item = _Item(self._get_app(), self._task, share)
+        try:
+            return await item.result(position, self._task.rows[position], self._source, self._graders)
+        except BudgetExceeded:
+            self._spent += item.cost or 0  # of the calls before the one that was refused
+            raise
 
 
 class _Item:
@@ -163,7 +173,7 @@ class _Item:
         row = task.row
         self._principal: Principal = stored_principal(app, row.caller, row.tenant, row.project, "the eval run")
         self._uses = list[ModelUse]()
-        self._cost: int | None = 0
+        self.cost: int | None = 0
 
     async def result(self, position: int, row: DataRow, source: object, graders: list[Grader]) -> GradedItem:
         """Raises what would also end the next item."""
@@ -189,7 +199,7 @@ class _Item:
         if missing:
             error = "grader_failed", missing
         outcome = ItemOutcome(row.item, sample, grades, error)
-        return GradedItem(position, outcome, tuple(self._uses), self._cost)
+        return GradedItem(position, outcome, tuple(self._uses), self.cost)
 
     async def _grade(self, grader: Grader, values: Json) -> Grade:
         if not isinstance(grader, ScoreModel | LabelModel):
@@ -239,7 +249,7 @@ class _Item:
         return answer
 
     def _pay(self, cost: int | None) -> None:
-        self._cost = None if self._cost is None or cost is None else self._cost + cost
+        self.cost = None if self.cost is None or cost is None else self.cost + cost
         self._left = None if self._left is None else max(0, self._left - (cost or 0))
 
 

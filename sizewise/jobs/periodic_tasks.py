@@ -103,7 +103,7 @@ async def _run(task: PeriodicTask, status: TaskStatus, leads: Callable[[], bool]
         try:
             pause = await task.run() or task.interval_s
         except SizewiseError as error:
-            if not status.last_error:
+            if status.last_error != error.message:
                 log.warning("the periodic task %r fails, it is tried again: %s", task.name, error.message)
             status.last_error = error.message
             status.failures += 1

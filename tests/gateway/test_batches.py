@@ -224,6 +224,48 @@ def test_no_batch_costs_more_than_it_may(client: OpenAI) -> None:
     assert len(missed) == found.request_counts.failed > 0
 
 
+def test_a_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(client: OpenAI) -> None:
+    good = json.dumps(line("a", "[[say a]]"))
+    for text, status in (
+        (f"\ufeff{good}".encode(), "completed"),
+        (good.replace("say a", "say \xe9").encode(), "completed"),
+    ):
+        file = client.files.create(file=("asked.jsonl", text), purpose="batch").id
+        batch = client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
+        assert ended(client, batch.id).status == status
+    file = client.files.create(
+        file=("asked.jsonl", good.replace("say a", "say ö").encode("latin-1")), purpose="batch"
+    ).id
+    batch = client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
+    errors = ended(client, batch.id).errors
+    assert errors is not None and errors.data is not None
+    assert [(each.line, each.message) for each in errors.data] == [
+        (1, "this line is not UTF-8: save the file as UTF-8")
+    ]
+
+
+def test_what_a_batch_cannot_be_is_said_with_what_it_can(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        begun(client, [line("a", "x")], endpoint="/v1/audio/speech")
+    assert "Possible are: /v1/chat/completions, " in str(refused.value.body)
+    with pytest.raises(openai.BadRequestError, match=r'an amount in dollars, such as "0\.25" - at `max-cost-usd`'):
+        begun(client, [line("a", "x")], extra_body={"sizewise": {"max_cost_usd": "five"}})
+
+
+@pytest.mark.parametrize(("limit", "answered"), [("0.012", 30), ("0.0012", 0)])
+def test_fewer_are_asked_at_once_where_all_could_cost_more_than_is_left(
+    client: OpenAI, limit: str, answered: int
+) -> None:
+    """Without `max_tokens` one could cost 5 milli-dollars, and costs 11 micro-dollars."""
+    lines = [line(f"q{n}", "[[say a b]]") for n in range(30)]
+    found = ended(client, begun(client, lines, extra_body={"sizewise": {"max_cost_usd": limit}}).id)
+    assert found.request_counts is not None and found.request_counts.completed == answered
+    if not answered:
+        missed = results(client, found.error_file_id)
+        assert len(missed) == 30
+        assert "raise it, or set `max_tokens` in the requests" in missed["q0"]["error"]["message"]
+
+
 def test_lists_pages_and_projects(served: Served, client: OpenAI) -> None:
     ids = [ended(client, begun(client, [line("a", "x")]).id).id for _ in range(3)]
     assert [each.id for each in client.batches.list(limit=2).data] == [ids[2], ids[1]]
@@ -316,6 +358,13 @@ def test_a_terminal_and_graphql_show_the_same_batches_and_cancel_them(served: Se
         and "Done, 1 failed: 1 of 2 requests answered." in shown
         and str(done.output_file_id) in shown
     )
+    begin = done.id[:18]
+    assert sizewise("batches", "show", begin, home=served.home).out == shown
+    row = next(each for each in sizewise("batches", home=served.home).out.splitlines() if each.startswith(begin))
+    assert row.split()[:5] == [begin, "completed", "1", "1", "2"] and len(row) <= 80
+    many = sizewise("batches", "show", "batch_", home=served.home)
+    assert many.code == 2 and "batches begin with 'batch_'" in many.err
+    assert "The newest 1; more: -n 100" in sizewise("batches", "list", "-n", "1", home=served.home).err
     listed = sizewise("batches", "--json", home=served.home).json["batches"]
     assert listed[0]["id"] == done.id and listed[0]["costUsd"] == f"{cost_of(done):f}".rstrip("0")
     found = graphql(served, BATCHES, n=1, b="").data["batches"]

@@ -96,6 +96,7 @@ class EvalJob:
         """One answer each. Ends where the budget does."""
         most, report = self._spec.budget.pico_dollars, self.report
         for task in self._left:
+            await self._shares.turn()
             if most is not None and report.cost >= most:
                 report.stopped = report.stopped or "budget"
             if self._until is not None and monotonic() >= self._until:
@@ -108,13 +109,19 @@ class EvalJob:
 
     async def _answer(self, task: _Task) -> tuple[_Task, ItemResult] | None:
         """None if the job has ended."""
+
+        async def ask(most: int | None) -> tuple[_Task, ItemResult] | None:
+            return None if self.report.stopped else (task, await self._result(dataclasses.replace(task, most=most)))
+
         try:
-            return None if self.report.stopped else (task, await self._result(task))
+            return await self._shares.spend(task.most, ask, self._left_to_spend, BudgetExceeded)
         except BudgetExceeded as error:  # an answer without its scores is not kept, so it is asked again
             self.report.stopped, self.report.why = "budget", error.message
             return None
-        finally:
-            self._shares.put_back(task.most)
+
+    def _left_to_spend(self) -> int:
+        """Pico-dollars, where there is a budget."""
+        return (self._spec.budget.pico_dollars or 0) - self.report.cost
 
     async def _result(self, task: _Task) -> ItemResult:
         """Raises BudgetExceeded, or an error that every further request would meet."""
