@@ -13,9 +13,8 @@ from sizewise.flows.node import HttpResponse
 from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.validator import SignatureLookup, validate_flow
 from sizewise.handler import Request
-from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
-from sizewise.knowledge.knowledge_service import SearchMode
-from sizewise.knowledge.results import SearchResponse, SearchResult
+from sizewise.knowledge.results import SearchMode, SearchResponse, SearchResult
+from sizewise.knowledge.upload import DocumentUpload, IngestionResult
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.principal import Principal
 

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from sizewise.errors import BadRequest
 from sizewise.handler import Request
-from sizewise.knowledge.knowledge_service import BaseSummary
+from sizewise.knowledge.base_summary import BaseSummary
 from sizewise.knowledge.results import SearchResponse, strictest_data_class
 from sizewise.messages import ChatRequest
 from sizewise.principal import Principal

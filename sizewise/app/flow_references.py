@@ -13,7 +13,7 @@ from sizewise.flows.language.diagnostics import Diagnostic, DiagnosticCollector,
 from sizewise.flows.language.flow_spec import NodeSpec, TriggerSpec
 from sizewise.flows.language.types import Json
 from sizewise.flows.node_registry import NodeType
-from sizewise.flows.scheduler import schedule_error
+from sizewise.flows.schedule import schedule_error
 from sizewise.flows.validator import ValidationResult
 from sizewise.messages import ChatRequest
 from sizewise.model_card import MODEL_KINDS, ModelTask

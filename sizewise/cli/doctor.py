@@ -69,6 +69,7 @@ def _settings() -> tuple[Settings | None, str, str]:
 def _show(finding: CheckResult, width: int) -> None:
     """`width`: of the longest name of a check."""
     mark = click.style("well ", fg="green") if finding.well else click.style("wrong", fg="red", bold=True)
-    click.echo(f"{mark}  {finding.check:<{width}}  {finding.found}")
+    lines = finding.found.replace("\n", "\n" + " " * (width + 7))
+    click.echo(f"{mark}  {finding.check:<{width}}  {lines}")
     if not finding.well:
         click.echo(f"{'':<{width + 9}}next: {finding.next}")

@@ -8,8 +8,7 @@ import platform
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -35,13 +34,13 @@ from sizewise.catalog.retirements import retirements
 from sizewise.cli.api_client import ApiClient, running_server
 from sizewise.cli.doctor_database import component_versions, has_database, opened_database
 from sizewise.cli.python_build import slow_build
-from sizewise.errors import ConfigError, SizewiseError
+from sizewise.errors import SizewiseError
 from sizewise.guardrails.named_entities import active_models
 from sizewise.process import max_open_files
 from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, check_memory, fit_runtime
 from sizewise.settings.load import Settings, resolve_secret
 from sizewise.settings.validators import is_reference
-from sizewise.storage.database import UnitOfWork, open_database, sqlite_url
+from sizewise.storage.database import UnitOfWork
 from sizewise.storage.encryption import HEADER_BYTES, EnvelopeEncryption
 from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
@@ -214,8 +213,7 @@ def _open_files() -> CheckResult:
 def _database(settings: Settings) -> CheckResult:
     name = "the shared database" if settings.database.url else str(settings.home / "sizewise.db")
     try:
-        with opened_database(settings) if has_database(settings) else nullcontext() as database:
-            found = {} if database is None else component_versions(database)
+        found = _components(settings)
     except SizewiseError as error:
         return CheckResult("database", False, error.message, error.hint)
     for schema in SCHEMAS:
@@ -225,18 +223,28 @@ def _database(settings: Settings) -> CheckResult:
     return CheckResult("database", True, name if found else "will be created by sizewise up")
 
 
+def _components(settings: Settings) -> Mapping[str, tuple[int, int]]:
+    """As `component_versions`; empty if there is no database. Raises ConfigError and StorageError."""
+    if not has_database(settings):
+        return {}
+    with opened_database(settings) as database:
+        return component_versions(database)
+
+
 def _encryption(settings: Settings) -> CheckResult:
     """Whether stored content can be decrypted, checked on its newest rows; a key management service is called once."""
-    wanted, path = settings.encryption, settings.home / "sizewise.db"
+    wanted = settings.encryption
 
     def look(work: UnitOfWork[T]) -> T:
-        with open_database(sqlite_url(str(path)), ()).read() as connection:
-            return work(connection)
+        with opened_database(settings) as database:
+            return database.read_transaction(work)
 
     try:
+        there = _components(settings)
+    except SizewiseError:
+        return CheckResult("encryption", True, "cannot be checked before the database can")
+    try:
         encryption = EnvelopeEncryption(settings.home, DataKeyStore(look, look), wanted.key, wanted.kms)
-        query = "SELECT room FROM schema_version"
-        there = look(lambda c: c.exec_driver_sql(query).scalars().all()) if path.exists() else ()
         sealed = [
             look(partial(tables.SEALED.newest_header, size=HEADER_BYTES))
             for tables in (stored_response_tables, cache_tables)
@@ -245,10 +253,8 @@ def _encryption(settings: Settings) -> CheckResult:
         if key_tables.SCHEMA.component in there:
             encryption.expect_keys_for(filter(None, sealed))
             encryption.probe()
-    except ConfigError as error:
+    except SizewiseError as error:
         return CheckResult("encryption", False, error.message, error.hint)
-    except SizewiseError:
-        return CheckResult("encryption", True, "cannot be checked before the database can")
     if trouble := encryption.problem:
         said, _, hint = trouble.partition("; ")
         return CheckResult("encryption", False, said, hint)

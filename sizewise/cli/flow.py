@@ -23,8 +23,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "decide": LazyCommand("sizewise.cli.flow_runs:decide", "Answer a waiting run with yes, no, or JSON."),
     "list": LazyCommand("sizewise.cli.flow_list:list_", "List the flows of the folder and of the server."),
     "publish": LazyCommand("sizewise.cli.flow_publish:publish", "Publish a flow on the server."),
-    "withdraw": LazyCommand("sizewise.cli.flow_publish:withdraw", "Withdraw a published flow."),
-    "show": LazyCommand("sizewise.cli.flow_publish:show", "Print the file of a published flow."),
+    "withdraw": LazyCommand("sizewise.cli.flow_show:withdraw", "Withdraw a published flow."),
+    "show": LazyCommand("sizewise.cli.flow_show:show", "Print the file of a published flow."),
     "versions": LazyCommand(
         "sizewise.cli.flow_runs:versions", "List versions of a flow, newest first, and which is live."
     ),

@@ -86,7 +86,11 @@ def select_flows(
         if path.suffix in SUFFIXES or "/" in each:
             if not path.is_file():
                 raise BadRequest(f"there is no file {each!r}", "give the name of a flow in the folder, or a file")
-            found[path.stem] = load(path.parent)[path.stem]
+            file = load(path.parent).get(path.stem)
+            if file is None or file.path.name != path.name:
+                wanted = "a flow file is named NAME.yaml or NAME.yml, without a dot before it; one file for each name"
+                raise BadRequest(f"{each!r} is not read as a flow", wanted)
+            found[path.stem] = file
         elif each in here:
             found[each] = here[each]
         else:

@@ -1,4 +1,4 @@
-"""`sizewise flow publish`, `withdraw` and `show`: the published version of a flow on the server."""
+"""`sizewise flow publish`: publishes a flow that has no error."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.flow_check import select_flows
 from sizewise.cli.flow_runs import SHORT
+from sizewise.cli.flow_show import project_option, write_commit
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.cli.value_completion import complete_flow
 from sizewise.errors import BadRequest
-
-_project = click.option("--project", default=None, help="Project to publish in. [the key's]")
 
 
 @click.command()
 @click.argument("flow")
-@_project
+@project_option
 @server_options
 def publish(flow: str, project: str | None) -> None:
     """Publish a flow on the server.
@@ -46,53 +44,3 @@ def publish(flow: str, project: str | None) -> None:
     assert told.flow is not None
     again = "" if told.new else " (unchanged)"
     click.echo(f"flow:{told.flow.name}@{told.flow.version[:SHORT]} is live in {told.flow.project!r}{again}")
-
-
-def write_commit(made: operations.FlowCommit) -> None:
-    click.echo(
-        f"Committed {made.commit[:SHORT]} to the branch {made.branch} of {made.repository}: nothing is live by it"
-    )
-    if made.pull_request:
-        click.echo(f"Pull request: {made.pull_request}")
-    elif made.problem:
-        click.echo(f"warning: no pull request: {made.problem}", err=True)
-
-
-@click.command()
-@click.argument("name", shell_complete=complete_flow)
-@_project
-@server_options
-def withdraw(name: str, project: str | None) -> None:
-    """Withdraw a published flow.
-
-    Its versions and runs are kept. A flow in the server's folder is published again when its file changes. A server
-    with [git] removes a flow of its repository by a commit on a branch of yours, and a pull request.
-
-    \b
-    Example: sizewise flow withdraw support
-    """
-    told = asyncio.run(operations.withdraw_flow(api_client(), name=name, project=project))
-    if wants_json():
-        write_json({"withdrawn": None if told.commit else told.name, "commit": msgspec.to_builtins(told.commit)})
-    elif told.commit is not None:
-        write_commit(told.commit)
-    else:
-        click.echo(f"flow:{told.name} is withdrawn")
-
-
-@click.command()
-@click.argument("name", shell_complete=complete_flow)
-@server_options
-def show(name: str) -> None:
-    """Print the file of a published flow.
-
-    \b
-    Example: sizewise flow show support > flows/support.yaml
-    """
-    told = asyncio.run(operations.get_flow_text(api_client(), name=name))
-    if told is None:
-        raise BadRequest(f"there is no published flow {name[:60]!r}", "run: sizewise flow list")
-    if wants_json():
-        write_json(msgspec.to_builtins(told))
-    else:
-        click.echo(told.text, nl=False)

@@ -16,7 +16,6 @@ from sizewise.cli.output import dim, format_date, write_json, write_pairs, write
 from sizewise.cli.printable import printable
 from sizewise.cli.value_completion import complete_knowledge_base
 from sizewise.data_class import DATA_CLASSES, DataClass
-from sizewise.errors import PathNotFound
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "add": LazyCommand("sizewise.cli.knowledge_add:add", "Add files, folders and web pages to a knowledge base."),
@@ -176,8 +175,7 @@ def show(base: str, document: str) -> None:
     \b
     Example: sizewise knowledge show handbook policies.pdf
     """
-    id = find_document_id(base, document)
-    found = asyncio.run(operations.get_document(api_client(), base=base, id=id))
+    found = asyncio.run(operations.get_document(api_client(), base=base, id=document))
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
@@ -199,11 +197,3 @@ def show(base: str, document: str) -> None:
         told = f" {its.state}" if its.state != "ready" else ""
         why = f": {'; '.join(its.suspect)}" if its.suspect else ""
         click.echo(f"\n{dim(f'{printable(place)}{told}{why}')}\n{printable(its.text, lines=True)}")
-
-
-def find_document_id(base: str, named: str) -> str:
-    """The id of the document with this id or source. Raises PathNotFound."""
-    found = next((its.id for its in fetch_documents(base) if named in (its.id, its.source)), None)
-    if found is None:
-        raise PathNotFound(f"there is no document {named[:100]!r} in {base!r}", f"run: sizewise knowledge list {base}")
-    return found

@@ -7,7 +7,6 @@ import asyncio
 import click
 
 from sizewise.cli import operations
-from sizewise.cli.knowledge import find_document_id
 from sizewise.cli.knowledge_add import embed_with_progress
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
@@ -26,8 +25,7 @@ def release(base: str, document: str) -> None:
     \b
     Example: sizewise knowledge release handbook faq.md
     """
-    id = find_document_id(base, document)
-    count = asyncio.run(operations.approve_document(api_client(), base=base, id=id)).passages
+    count = asyncio.run(operations.approve_document(api_client(), base=base, id=document)).passages
     embed_with_progress(base)
     if wants_json():
         write_json({"released": count})
@@ -53,8 +51,8 @@ def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
     if whole:
         asyncio.run(operations.remove_knowledge(api_client(), base=base))
     else:
-        for id in [find_document_id(base, each) for each in documents]:
-            asyncio.run(operations.remove_document(api_client(), base=base, id=id))
+        for each in documents:
+            asyncio.run(operations.remove_document(api_client(), base=base, id=each))
         embed_with_progress(base)  # also deletes them from the vector store
     if wants_json():
         write_json({"removed": base if whole else list(documents)})

@@ -15,7 +15,7 @@ from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.language.filters import to_text
 from sizewise.flows.language.flow_spec import InputSpec
 from sizewise.flows.language.types import Type
-from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.handler import RequestOptions
 from sizewise.principal import Principal
 from sizewise.request_origin import RequestOrigin

@@ -42,7 +42,7 @@ from sizewise.flows.validator import (
     signature_of_spec,
     validate_parsed,
 )
-from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 from sizewise.request_origin import ReleaseLabel

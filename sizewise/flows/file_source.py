@@ -38,8 +38,8 @@ from sizewise.flows.language.diagnostics import Diagnostic
 from sizewise.flows.language.yaml_source import MAX_BYTES
 from sizewise.flows.node import FlowSignature
 from sizewise.flows.node_registry import NodeRegistry
-from sizewise.flows.validator import ValidationResult, parse_flow_text, signature_of_spec, validate_parsed
-from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.flows.validator import ValidationResult, parse_flow_bytes, signature_of_spec, validate_parsed
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import Principal
 
@@ -67,11 +67,23 @@ def list_flow_files(folder: Path) -> dict[str, Path]:
     """Name -> path, sorted; files that begin with a dot are ignored, and what is no file, such as a pipe, which would
     never end. Raises OSError.
     """
+    return {path.stem: path for path in (folder / each.name for each in _flow_entries(folder))}
+
+
+def _flow_entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Read from the folder alone: a server looks each second."""
     if not folder.is_dir():
-        return {}
-    named = (path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
-    found = sorted(path for path in named if path.is_file())
-    return {path.stem: path for path in found[:MAX_FILES]}
+        return []
+    with os.scandir(folder) as entries:
+        found = [each for each in entries if each.name.endswith(SUFFIXES) and not each.name.startswith(".")]
+    return sorted(filter(_is_file, found), key=lambda each: each.name)[:MAX_FILES]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
 
 
 def load_flow_files(
@@ -85,8 +97,8 @@ def load_flow_files(
     `agents`: those of the settings, whose tools may be flows.
     """
     paths = list_flow_files(folder)
-    texts = {name: _read_text(path) for name, path in paths.items()}
-    parsed = {name: parse_flow_text(text) for name, text in texts.items()}
+    files = {name: _read_bytes(path) for name, path in paths.items()}
+    parsed = {name: parse_flow_bytes(data) for name, data in files.items()}
     calls = {name: each.calls for name, each in parsed.items()}
     tools = {name: name for name in paths.keys() - registry.tools_before_flows}
 
@@ -112,16 +124,16 @@ def load_flow_files(
     for name in certain.order:
         findings = find_call_errors(name, certain, depths, possible)
         validation = validate_parsed(parsed[name], registry, signature, findings)
-        made[name] = _check_name(FlowFile(name, paths[name], texts[name], validation))
+        made[name] = _check_name(FlowFile(name, paths[name], files[name].decode("utf-8", "replace"), validation))
     return {name: made[name] for name in paths}
 
 
-def _read_text(path: Path) -> str:
+def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1).decode("utf-8", "replace")
+            return file.read(MAX_BYTES + 1)
     except OSError:  # just removed, or not readable
-        return ""
+        return b""
 
 
 def _check_name(file: FlowFile) -> FlowFile:
@@ -161,7 +173,7 @@ class FlowFolderWatcher:
         self._principal = principal
         self._published_file = published_file
         self._registry: NodeRegistry | None = None
-        self._file_stats: Mapping[Path, tuple[int, int]] = {}
+        self._file_stats: Mapping[str, tuple[int, int]] = {}
         self._published_names = _read_published(published_file).get(str(path.absolute()), frozenset())
         self._is_first = True
         self._failure = ""
@@ -258,7 +270,7 @@ class FlowFolderWatcher:
 
 
 def _require_replaceable(file: Path, expected: str) -> None:
-    spec = parse_flow_text(_read_text(file)).spec
+    spec = parse_flow_bytes(_read_bytes(file)).spec
     if spec is None or spec.version != expected:
         raise Conflict(
             f"the file {file.name!r} was changed meanwhile, and is not what is published",
@@ -301,12 +313,13 @@ def _error_summary(file: FlowFile) -> str:
     return f"an error ({first})" if len(wrong) == 1 else f"{len(wrong)} errors (first: {first})"
 
 
-def _file_stats(folder: Path) -> dict[Path, tuple[int, int]]:
-    found: dict[Path, tuple[int, int]] = {}
-    for path in list_flow_files(folder).values():
+def _file_stats(folder: Path) -> dict[str, tuple[int, int]]:
+    """By name with its suffix."""
+    found: dict[str, tuple[int, int]] = {}
+    for entry in _flow_entries(folder):
         with suppress(OSError):
-            stat = path.stat()
-            found[path] = (stat.st_mtime_ns, stat.st_size)
+            stat = entry.stat()
+            found[entry.name] = (stat.st_mtime_ns, stat.st_size)
     return found
 
 

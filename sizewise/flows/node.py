@@ -21,9 +21,8 @@ from sizewise.flows.engine import Steps
 from sizewise.flows.language.types import JSON, Json, Type
 from sizewise.handler import Handler, Request, RequestOptions, Send
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
-from sizewise.knowledge.knowledge_service import SearchMode
-from sizewise.knowledge.results import SearchResponse
+from sizewise.knowledge.results import SearchMode, SearchResponse
+from sizewise.knowledge.upload import DocumentUpload, IngestionResult
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import ChatRequest, Reply
 from sizewise.principal import Principal

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sizewise.auth.authenticator import Authenticator
 from sizewise.errors import Forbidden, InvalidApiKey
 from sizewise.flows.tables import FlowRun
-from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.principal import Principal
 
 

@@ -22,8 +22,8 @@ from sizewise.flows.run_queries import RunQueries, StoredRunRequest
 from sizewise.flows.run_release import RunRelease, RunReleases
 from sizewise.flows.step_store import StepStore, StoredError, now_ms
 from sizewise.flows.tables import CLASS, INPUTS, FlowRun, RunStep
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.flows.versions.store import FlowVersions
-from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.handler import RequestOptions, Send, discard_events
 from sizewise.principal import Principal
 from sizewise.request_origin import RequestOrigin

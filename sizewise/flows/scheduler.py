@@ -19,16 +19,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from sizewise.errors import BadRequest, ConfigError, PathNotFound, SizewiseError
+from sizewise.errors import BadRequest, PathNotFound, SizewiseError
 from sizewise.flows.executor import CompiledFlows
 from sizewise.flows.language.expression import ExpressionError, render_value
 from sizewise.flows.language.expression_parser import compile_value
 from sizewise.flows.language.flow_spec import TriggerSpec
 from sizewise.flows.language.types import Json
 from sizewise.flows.run_start import RunStarter
+from sizewise.flows.schedule import next_time, schedule_error
 from sizewise.flows.tables import FlowRun
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.flows.versions.store import FlowVersions
-from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.notifications.webhook_signatures import ReplayGuard, verify_webhook
 from sizewise.offload.offload import LONG_BYTES
@@ -48,29 +49,6 @@ class ScheduledRun(Struct, frozen=True, order=True):
     at: int
     flow_key: tuple[str, str, str, str]
     trigger_index: int
-
-
-def schedule_error(schedule: str, zone: str) -> str:
-    """Why the schedule is invalid; empty if it is valid."""
-    try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
-        return f"there is no time zone {zone[:60]!r}"
-    return "" if _next_time(schedule, zone, time.time()) else f"{schedule[:60]!r} never matches"
-
-
-def _next_time(schedule: str, zone: str, after: float) -> int:
-    """The next matching time in unix s; 0 if the schedule is invalid or matches nothing within two years."""
-    try:
-        from croniter import CroniterBadDateError, CroniterError, croniter
-    except ImportError as error:
-        hint = "install it: pip install 'sizewise[flows]'"
-        raise ConfigError("schedules need a library that is not installed", hint) from error
-    try:
-        times = croniter(schedule, datetime.fromtimestamp(after, ZoneInfo(zone)), max_years_between_matches=2)
-        return int(times.get_next(float))
-    except (CroniterBadDateError, CroniterError, ValueError, KeyError):
-        return 0
 
 
 def trigger_inputs(trigger: TriggerSpec, variables: Mapping[str, Json]) -> bytes:
@@ -240,7 +218,7 @@ class Scheduler:
         if wrong:
             log.warning("the flow %r was not scheduled: %s", published.name, wrong)
         else:
-            heappush(self._queue, ScheduledRun(_next_time(trigger.schedule, trigger.zone, after), place, number))
+            heappush(self._queue, ScheduledRun(next_time(trigger.schedule, trigger.zone, after), place, number))
 
     async def _start_run(self, due: ScheduledRun) -> None:
         published, triggers = self._triggers[due.flow_key]

@@ -32,7 +32,7 @@ from sizewise.flows.language.expression_parser import parse_template
 from sizewise.flows.language.flow_spec import BODY_FIELDS, NODE_FIELDS, FlowSpec, NodeSpec, parse_flow
 from sizewise.flows.language.type_inference import infer_value_type
 from sizewise.flows.language.types import JSON, MESSAGES, TEXT, Type
-from sizewise.flows.language.yaml_source import YamlError, YamlSource, parse_yaml
+from sizewise.flows.language.yaml_source import MAX_BYTES, YamlError, YamlSource, parse_yaml
 from sizewise.flows.node import FlowSignature, Node, ValidationContext
 from sizewise.flows.node_registry import NodeRegistry, NodeType, Parameter
 
@@ -88,6 +88,24 @@ def parse_flow_text(text: str) -> ParsedFlow:
         return ParsedFlow(None, None, DiagnosticCollector({}), error)
     found = DiagnosticCollector(source.positions)
     return ParsedFlow(source, parse_flow(source, found), found)
+
+
+def parse_flow_bytes(data: bytes) -> ParsedFlow:
+    """Of a file. Raises nothing; an error of its own for what is not UTF-8, so that no word is changed unseen."""
+    try:
+        return parse_flow_text(data.decode())
+    except UnicodeDecodeError as error:
+        if len(data) > MAX_BYTES:  # which also cuts a character
+            return parse_flow_text(data.decode("utf-8", "replace"))
+        before = data[: error.start].decode()
+        wrong = Diagnostic(
+            node="",
+            line=before.count("\n") + 1,
+            column=len(before) - before.rfind("\n"),
+            message=f"this is not UTF-8: the byte 0x{data[error.start]:02x}",
+            hint="Save the file as UTF-8.",
+        )
+        return ParsedFlow(None, None, DiagnosticCollector({}), wrong)
 
 
 def validate_parsed(

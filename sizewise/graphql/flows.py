@@ -15,7 +15,8 @@ from sizewise.flows.executor import FlowOutline
 from sizewise.flows.language.types import Json, format_type
 from sizewise.flows.node import FlowSignature
 from sizewise.flows.tables import INPUTS, OUTPUTS, FlowRun, RunState, RunStep
-from sizewise.flows.versions.tables import FlowPublication, FlowVersion, PublishedFlow, require_version
+from sizewise.flows.versions.published_flow import PublishedFlow
+from sizewise.flows.versions.tables import FlowPublication, FlowVersion, require_version
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.event_iterator import StreamResult, iterate_events
 from sizewise.graphql.flow_fields import has_side_effects

@@ -15,11 +15,11 @@ from sizewise.errors import BadRequest, SizewiseError
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.handler import Request
+from sizewise.knowledge.base_summary import BaseSummary
 from sizewise.knowledge.document import Document
 from sizewise.knowledge.document_store import DocumentRecord, PassageRecord
-from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
-from sizewise.knowledge.knowledge_service import BaseSummary, SearchMode
-from sizewise.knowledge.results import SearchResult
+from sizewise.knowledge.results import SearchMode, SearchResult
+from sizewise.knowledge.upload import DocumentUpload, IngestionResult
 from sizewise.messages import EmbeddingRequest
 from sizewise.offload.offload import LONG_BYTES
 

@@ -22,8 +22,9 @@ from sizewise.audit_log.hash_chain import AuditEvent, Snapshot
 from sizewise.auth.api_keys import audit_event
 from sizewise.data_class import DataClass
 from sizewise.knowledge import generation_tables, tables
+from sizewise.knowledge.base_summary import PassageCounts
 from sizewise.knowledge.generation_tables import Generation
-from sizewise.knowledge.tables import BaseRow, DocumentRow, PassageCounts, PassageRow
+from sizewise.knowledge.tables import BaseRow, DocumentRow, PassageRow
 from sizewise.knowledge.vector_store import KnowledgeBaseId, Tag
 from sizewise.principal import Principal
 from sizewise.storage.database import TransactionRunner, UnitOfWork

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -35,7 +35,8 @@ from sizewise.knowledge.injection_scan import InjectionSuspicion
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores
 from sizewise.knowledge.passage_index import PassageIndex, hashed_tags
-from sizewise.knowledge.vector_store import MAX_TAGS, TAG_NAME, KnowledgeBaseId, Tag
+from sizewise.knowledge.upload import DocumentUpload, IngestionResult
+from sizewise.knowledge.vector_store import MAX_TAGS, TAG_NAME, KnowledgeBaseId
 from sizewise.principal import Principal
 from sizewise.settings.knowledge import KnowledgeSettings
 
@@ -49,34 +50,6 @@ CONTENT_DIGITS = 40
 MAX_DUPLICATES = 3
 """Documents of the same content that are named."""
 NO_SUSPICION = InjectionSuspicion()
-
-
-class DocumentUpload(Struct, frozen=True):
-    """`source` identifies the document: uploading the same source replaces it. `sha256` (hex): without `data`, checks
-    whether the document has changed before its bytes are sent.
-    """
-
-    source: str
-    data: bytes = b""
-    sha256: str = ""
-    parsed: Document | None = None  # if the caller has parsed it; `sha256` is then that of its bytes
-    title: str = ""
-    readers: tuple[str, ...] = ()
-    data_class: DataClass | None = None
-    tags: Mapping[str, Tag] = {}
-    chunk_tokens: int = 0  # at most, with `chunk_overlap`; 0: as the settings say
-    chunk_overlap: int = 0
-
-
-class IngestionResult(Struct, frozen=True):
-    """`outcome`: `added`, `changed`, `same`, or `wanted`: new or changed, but sent without data."""
-
-    source: str
-    id: str
-    outcome: str
-    passages: int = 0
-    held_back: int = 0
-    notes: tuple[str, ...] = ()
 
 
 class EmbeddingProgress(Struct, frozen=True):

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -21,27 +20,27 @@ from sizewise.data_class import DATA_CLASSES, DataBounds, DataClass, Place
 from sizewise.errors import BadRequest, ConfigError, ModelUnavailable, PathNotFound, SizewiseError, did_you_mean
 from sizewise.handler import Handler, Request
 from sizewise.jobs.map_batches import Batch, map_batches
+from sizewise.knowledge.base_summary import BaseSummary
 from sizewise.knowledge.document_store import BaseRecord, DocumentRecord, DocumentStore, PassageRecord
 from sizewise.knowledge.embedder import Embedder
 from sizewise.knowledge.embedding_retry import RETRIED, EmbeddingRetries
 from sizewise.knowledge.folder import SourceFile, list_files
 from sizewise.knowledge.generation_tables import Generation
-from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload, EmbeddingProgress, Ingestion, IngestionResult
+from sizewise.knowledge.ingestion import MANAGE_ACTION, EmbeddingProgress, Ingestion
 from sizewise.knowledge.keyword_index import KeywordHasher
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores, settings_of_base
 from sizewise.knowledge.rebuild import Rebuild, RebuildStep
 from sizewise.knowledge.reranker import rerank_by_keywords, rerank_by_model
-from sizewise.knowledge.results import SearchResponse, SearchResult
+from sizewise.knowledge.results import SearchMode, SearchResponse, SearchResult
 from sizewise.knowledge.store_check import StoreCheck, StoredPassages
-from sizewise.knowledge.tables import PassageCounts
+from sizewise.knowledge.upload import DocumentUpload, IngestionResult
 from sizewise.knowledge.vector_store import (
     FilterAnd,
     FilterNot,
     FilterOr,
     KnowledgeBaseId,
     PassageQuery,
-    Tag,
     TagFilter,
     TagIn,
 )
@@ -53,20 +52,11 @@ from sizewise.settings.load import Settings
 from sizewise.settings.validators import NAME
 from sizewise.telemetry.spans import SpanRecorder
 
-SearchMode = Literal["hybrid", "vector", "words"]
 MAX_QUERY_CHARS = 20_000
 RERANK_FACTOR = 3
 """Candidates for reranking, as a multiple of the requested limit."""
 MAX_RESULTS = 200
 EMBED_STEP_S = 5.0
-
-
-class BaseSummary(Struct, frozen=True):
-    name: str
-    project: str
-    created: int
-    model: str
-    counts: PassageCounts
 
 
 class SyncResult(Struct, frozen=True):
@@ -360,18 +350,30 @@ class KnowledgeService:
             (each, failed[each]) for each in order if each in failed
         ]
 
-    async def remove_document(self, principal: Principal, name: str, document_id: str) -> None:
-        """Raises PathNotFound."""
+    async def remove_document(self, principal: Principal, name: str, named: str) -> None:
+        """`named`: its id or source. Raises PathNotFound."""
         base = self._managed_base(principal, name)
-        if not await self.document_store.mark_for_deletion(base, document_id, principal):
-            raise _no_document(document_id)
+        found = await self._find_document(base, named)
+        if not await self.document_store.mark_for_deletion(base, found.id, principal):
+            raise _no_document(named)
 
-    async def release_document(self, principal: Principal, name: str, document_id: str) -> int:
-        """Releases passages held back as suspect, to be embedded. Returns how many. Raises PathNotFound."""
+    async def release_document(self, principal: Principal, name: str, named: str) -> int:
+        """Releases passages held back as suspect, to be embedded. Returns how many. `named`: its id or source. Raises
+        PathNotFound.
+        """
         base = self._managed_base(principal, name)
-        if await self.document_store.document(base, document_id) is None:
-            raise _no_document(document_id)
-        return await self.document_store.release_passages(base, document_id, principal)
+        found = await self._find_document(base, named)
+        return await self.document_store.release_passages(base, found.id, principal)
+
+    async def _find_document(self, base: KnowledgeBaseId, named: str) -> DocumentRecord:
+        record = await self.document_store.base(base)
+        if record is None:
+            raise await self._unknown_base(base)
+        for id in (named, record.document_id(named)):
+            found = await self.document_store.document(base, id)
+            if found is not None:
+                return found
+        raise _no_document(named)
 
     async def remove_base(self, principal: Principal, name: str) -> None:
         """Removes the base with all its documents. Raises PathNotFound."""
@@ -424,14 +426,14 @@ class KnowledgeService:
             after = page[-1].id
         return found[:limit]
 
-    async def document(self, principal: Principal, name: str, id: str) -> tuple[DocumentRecord, list[PassageRecord]]:
-        """A document, with its passages if the caller may read it. Raises PathNotFound."""
+    async def document(self, principal: Principal, name: str, named: str) -> tuple[DocumentRecord, list[PassageRecord]]:
+        """A document by its id or source, with its passages if the caller may read it. Raises PathNotFound."""
         base = KnowledgeBaseId(principal.tenant, principal.project, name)
-        found = await self.document_store.document(base, id)
+        found = await self._find_document(base, named)
         manages = MANAGE_ACTION in principal.permissions
-        if found is None or found.state == "leaving" or not (manages or _may_read(principal, found)):
-            raise _no_document(id)
-        pieces = await self.document_store.passages(base, id) if _may_read(principal, found) else []
+        if found.state == "leaving" or not (manages or _may_read(principal, found)):
+            raise _no_document(named)
+        pieces = await self.document_store.passages(base, found.id) if _may_read(principal, found) else []
         return found, [each for each in pieces if each.state != "old"]
 
     # Access and settings
@@ -560,9 +562,3 @@ def _hash_filter(where: TagFilter, terms: KeywordHasher) -> TagFilter:
     if isinstance(where, FilterNot):
         return FilterNot(_hash_filter(where.filter, terms))
     return where
-
-
-def equality_filter(tags: Mapping[str, Tag]) -> TagFilter | None:
-    """Each tag must equal its value, or one of its values. None if there are no tags."""
-    tests = tuple(TagIn(name, value if isinstance(value, tuple) else (value,)) for name, value in tags.items())
-    return None if not tests else tests[0] if len(tests) == 1 else FilterAnd(tests)

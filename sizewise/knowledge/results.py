@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from sizewise.data_class import DataClass, strictest
 from sizewise.guardrails.untrusted_content import suspect_label
+
+SearchMode = Literal["hybrid", "vector", "words"]
 
 
 class SearchResult(Struct, frozen=True):

@@ -26,9 +26,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.knowledge.base_summary import PassageCounts
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
-from sizewise.storage.upsert import insert_if_absent
+from sizewise.storage.upsert import insert_if_absent, upsert
 
 META = MetaData()
 
@@ -200,15 +201,6 @@ class PassageRow(Struct, frozen=True):
     sealed: bytes
 
 
-class PassageCounts(Struct, frozen=True):
-    """Counts for a document or a whole base. `passages` includes `waiting` and `held_back`."""
-
-    passages: int = 0
-    waiting: int = 0
-    held_back: int = 0
-    documents: int = 0
-
-
 def in_base(table: Table, tenant: str, project: str, base: str) -> ColumnElement[bool]:
     its = table.c
     return and_(its.tenant == tenant, its.project == project, (its.name if table is BASES else its.base) == base)
@@ -373,15 +365,11 @@ def save_document(
     """Replaces a document. Embedded passages with the same id are kept; other embedded ones become old and stay
     searchable until `mark_document_ready`. `reembed`: keeps none, so that all passages are embedded again.
     """
-    mine, its = in_base(DOCUMENTS, row.tenant, row.project, row.base), PASSAGES.c
+    its = PASSAGES.c
     values = {name: getattr(row, name) for name in DocumentRow.__struct_fields__} | {"bytes": len(row.sealed)}
-    there = document(connection, row.tenant, row.project, row.base, row.id)
-    if there is None:
-        connection.execute(insert(DOCUMENTS).values(**values))
-    else:
-        connection.execute(
-            update(DOCUMENTS).where(mine, DOCUMENTS.c.id == row.id).values(**values | {"created": there.created}),
-        )
+    key = {name: values.pop(name) for name in ("tenant", "project", "base", "id")}
+    changed = {name: value for name, value in values.items() if name != "created"}
+    upsert(connection, DOCUMENTS, key, values, changed)  # from here on, another one that saves it waits
     of_it = and_(in_base(PASSAGES, row.tenant, row.project, row.base), its.document == row.id)
     before = set(connection.scalars(select(its.id).where(of_it, its.state.in_(("ready", "old")))))
     kept = before.intersection(each.id for each in passages)

@@ -119,6 +119,12 @@ MAX_FILTER_DEPTH = 8
 MAX_FILTER_CONDITIONS = 256
 
 
+def equality_filter(tags: Mapping[str, Tag]) -> TagFilter | None:
+    """Each tag must equal its value, or one of its values. None if there are no tags."""
+    tests = tuple(TagIn(name, value if isinstance(value, tuple) else (value,)) for name, value in tags.items())
+    return None if not tests else tests[0] if len(tests) == 1 else FilterAnd(tests)
+
+
 class PassageQuery(Struct, frozen=True):
     """A search and the caller's access.
 

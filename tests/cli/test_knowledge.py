@@ -97,6 +97,7 @@ def test_a_large_file_is_read_here_and_only_its_words_are_sent(server: Served, t
     assert shown(server, "search", "four", "last rule", "--mode", "words")["results"][0]["text"].endswith("kindness.")
 
 
+@pytest.mark.long
 def test_the_server_reads_the_sources_of_its_settings(server: Served) -> None:
     assert run(server, "sync", "named").out == "named: 1 added\n"
     (server.home / "handbook" / "rules.md").unlink()

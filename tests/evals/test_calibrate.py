@@ -79,8 +79,9 @@ def test_the_order_and_the_names_of_the_rows_change_nothing() -> None:
 
 
 def test_where_asking_costs_more_than_it_saves_nothing_is_chosen() -> None:
-    dear = calibrated(recorded(1_200), 0.97, ratio=0.6)
-    assert all(each.savings < 0.01 for each in dear.policies)
+    prompt, cascade = calibrated(recorded(1_200), 0.97, ratio=0.6).policies
+    assert cascade.savings == 0.0 < cascade.small_share
+    assert prompt.savings < 0.05, "it asks nobody first"
 
 
 def test_the_curves_go_from_small_to_large_and_nobody_is_above_the_oracle() -> None:

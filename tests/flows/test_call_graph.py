@@ -20,7 +20,7 @@ from sizewise.flows.executor import CompiledFlows
 from sizewise.flows.file_source import FlowFile, load_flow_files
 from sizewise.flows.node_registry import NodeRegistry, NodeType
 from sizewise.flows.validator import parse_flow_text
-from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.settings.agents import AgentSettings
 from tests.cli.terminal import sizewise
 from tests.flows.flow_harness import FlowHarness

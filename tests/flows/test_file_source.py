@@ -90,10 +90,32 @@ def test_a_folder_that_cannot_be_read_ends_no_server_and_is_read_later(tmp_path:
 
 
 @pytest.mark.long
-def test_a_pipe_among_the_flows_is_not_waited_for(tmp_path: Path) -> None:
+def test_what_is_no_file_among_the_flows_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "flows"
     folder.mkdir()
     os.mkfifo(folder / "pipe.yaml")
+    (folder / "loop.yaml").symlink_to("loop.yaml")
+    (folder / "gone.yaml").symlink_to("nowhere")
+    (folder / "folder.yaml").mkdir()
     (folder / "kept.yaml").write_text(flow("kept"))
     with serving(tmp_path, ECHO) as server:
         until(lambda: server.chat("flow:kept", "hi").status == 200)
+
+
+def test_a_file_that_is_no_utf_8_is_an_error_with_its_place_and_is_not_changed_unseen(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    text = flow("kept").replace("inputs.question }}", "inputs.question }} in Köln")
+    (tmp_path / "flows" / "kept.yaml").write_bytes(text.encode("latin-1"))
+    told = sizewise("flow", "check", home=tmp_path)
+    line = text[: text.index("ö")].count("\n") + 1
+    assert told.code == 1 and f":{line}:" in told.err + told.out
+    assert "this is not UTF-8: the byte 0xf6" in told.err + told.out and "Save the file as UTF-8" in told.err + told.out
+    (tmp_path / "flows" / "kept.yaml").write_text(text, encoding="utf-8")
+    assert sizewise("flow", "check", home=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("name", ["kept.flow", ".kept.yaml", "kept"])
+def test_a_file_of_another_name_is_refused_in_words(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(flow("kept"))
+    told = sizewise("flow", "check", str(tmp_path / name), home=tmp_path)
+    assert told.code == 2 and "is not read as a flow" in told.err and "NAME.yaml" in told.err

@@ -28,10 +28,9 @@ from sizewise.flows.node import NodeDependencies, StrictestBounds
 from sizewise.handler import Request, RequestOptions, Send
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
-from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
-from sizewise.knowledge.knowledge_service import SearchMode
 from sizewise.knowledge.load import DocumentProcesses
-from sizewise.knowledge.results import SearchResponse, SearchResult
+from sizewise.knowledge.results import SearchMode, SearchResponse, SearchResult
+from sizewise.knowledge.upload import DocumentUpload, IngestionResult
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import ChatRequest, Choice, Reply, Usage
 from sizewise.settings.http_allowlist import HttpHostSettings

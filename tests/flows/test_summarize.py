@@ -181,14 +181,16 @@ def test_notes_that_are_longer_than_the_text_end_too(server: Served) -> None:
 
 
 @pytest.mark.long
-def test_twenty_pages_are_summarized_by_a_local_model_with_a_window_of_8k(tmp_path: Path, smollm_gguf: Path) -> None:
-    """10,000 words, twice as many tokens as its window: they failed with context_length_exceeded."""
+def test_pages_are_summarized_by_a_local_model_whose_window_is_too_small_for_them(
+    tmp_path: Path, smollm_gguf: Path
+) -> None:
+    """2,000 words, twice as many tokens as its window: they failed with context_length_exceeded."""
     (tmp_path / "flows").mkdir()
     flow = FLOW.format(name="pages", model="local/smollm2-135m", most=200).replace("max_tokens: 50", "max_tokens: 20")
     (tmp_path / "flows" / "pages.yaml").write_text(flow)
-    text = "\n\n".join(f"Page {n}. " + f"Pump {n} of plant {n * 7} ran for {n * 13} hours. " * 50 for n in range(20))
-    assert len(text.split()) > 9_000
-    with serving(tmp_path, "[server]\ndiscover = false\n") as served:
+    text = "\n\n".join(f"Page {n}. " + f"Pump {n} of plant {n * 7} ran for {n * 13} hours. " * 23 for n in range(10))
+    assert len(text.split()) > 2_000
+    with serving(tmp_path, "[server]\ndiscover = false\n[local]\ncontext = 2_048\n") as served:
         body = {"model": "flow:pages", "messages": [{"role": "user", "content": text}]}
         answer: Any = served.ask("/v1/chat/completions", body, timeout=1_800).json
         assert "choices" in answer, answer

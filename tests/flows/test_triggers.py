@@ -15,7 +15,7 @@ import pytest
 from sizewise.app.services import Services, open_services
 from sizewise.flows.engine import Steps
 from sizewise.flows.language.yaml_source import parse_yaml
-from sizewise.flows.scheduler import _next_time, schedule_error
+from sizewise.flows.schedule import next_time, schedule_error
 from sizewise.notifications.webhook_signatures import sign_webhook
 from tests.fakes.webhook_receiver import receiving
 from tests.flows.flow_harness import FlowHarness
@@ -161,6 +161,6 @@ def test_a_timetable_that_never_comes_is_told() -> None:
 
 def test_a_timetable_follows_the_clock_of_its_zone_over_the_change_to_summer_time() -> None:
     march = 1_774_735_200  # 2026-03-28 23:00 in Berlin; on the 29th the clock is put forward
-    first = _next_time("0 7 * * *", "Europe/Berlin", march)
-    second = _next_time("0 7 * * *", "Europe/Berlin", first)
+    first = next_time("0 7 * * *", "Europe/Berlin", march)
+    second = next_time("0 7 * * *", "Europe/Berlin", first)
     assert (first, second - first) == (march + 7 * 3_600, 86_400)

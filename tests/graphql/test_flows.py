@@ -283,6 +283,7 @@ def test_the_schema_takes_time_that_grows_with_the_flows() -> None:
     assert isinstance(query, GraphQLObjectType) and len(query.fields) == 301
 
 
+@pytest.mark.long
 def test_what_waits_is_told_as_it_comes_and_goes(desk: Served) -> None:
     start = 'mutation { startFlowRun(flow: "refund", inputs: {sum: 7}) { id } }'
     decide = 'mutation($i: String!) { decide(id: $i, key: "asked", approved: true) { state } }'

@@ -13,7 +13,7 @@ from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.flows.node import FlowSignature, NodeDependencies
 from sizewise.flows.validator import SignatureLookup, signature_of_spec
 from sizewise.handler import RequestOptions
-from sizewise.knowledge.ingestion import IngestionResult
+from sizewise.knowledge.upload import IngestionResult
 from sizewise.lamatic import file_formats, importer
 from sizewise.lamatic.canvas import TranslationGrade, TranslationNote
 from sizewise.lamatic.importer import ImportedFlow

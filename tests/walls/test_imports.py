@@ -58,7 +58,7 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/flows/language/yaml_source.py", "ruamel.yaml.scalarstring"): "the same",
     ("sizewise/flows/engines/dbos.py", "dbos"): "500 ms and 40 MB, needed only where a flow runs; an extra",
     ("sizewise/flows/engines/dbos.py", "dbos._utils"): "the same",
-    ("sizewise/flows/scheduler.py", "croniter"): "20 ms, an extra: only where a flow has a timetable",
+    ("sizewise/flows/schedule.py", "croniter"): "20 ms, an extra: only where a flow has a timetable",
     (
         "sizewise/knowledge/vector_stores/weaviate.py",
         "sizewise.knowledge.vector_stores.weaviate_client",
@@ -203,6 +203,13 @@ def test_a_server_starts_without_what_it_needs_later() -> None:
 
 def test_policies_need_no_heavy_library() -> None:
     assert pulled_in_by("sizewise.routing.policies.cascade") & HEAVY == set()
+
+
+def test_flow_files_are_checked_without_what_only_a_server_needs() -> None:
+    """So `flow list`, `flow check` and a check before each commit are quick."""
+    nodes = [f"sizewise.flows.nodes.{file.stem}" for file in (ROOT / "sizewise/flows/nodes").glob("[a-z]*.py")]
+    assert len(nodes) > 10
+    assert pulled_in_by(", ".join(("sizewise.cli.flow_list", "sizewise.cli.flow_check", *nodes))) & HEAVY == set()
 
 
 @pytest.mark.parametrize(

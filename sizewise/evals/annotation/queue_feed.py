@@ -19,8 +19,8 @@ from sizewise.settings.annotation import AnnotationSettings
 from sizewise.storage.database import TransactionRunner, UnitOfWork, with_event
 from sizewise.storage.encryption import EnvelopeEncryption
 from sizewise.storage.leader_lease import Leadership
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.spans import span_id
-from sizewise.telemetry.tables import PROCESS_BITS
 
 INTERVAL_S = 30.0
 LAG_MS = 10_000

@@ -91,6 +91,9 @@ def verdict_words(each: GroupGap) -> str:
 
 
 def _smallest(outcomes: Sequence[RecordedOutcome], chosen: Mapping[str, Sequence[str]]) -> str:
-    """Of the models that policies chose: the first that was recorded alone (`bias run` asks the small one first)."""
+    """The first that was recorded alone (`bias run` asks the small one first), of those that policies chose where they
+    chose several; a policy that chose one alone may have asked the large one always.
+    """
     models = {model for names in chosen.values() for model in names}
-    return next((each.model for each in outcomes if each.model in models), "")
+    alone = dict.fromkeys(each.model for each in outcomes if each.model not in chosen)
+    return next((each for each in alone if len(models) < 2 or each in models), "")

@@ -13,7 +13,7 @@ from sizewise.errors import BadRequest
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_dependency
-from sizewise.knowledge.ingestion import DocumentUpload
+from sizewise.knowledge.upload import DocumentUpload
 from sizewise.knowledge.vector_store import Tag
 
 

@@ -9,9 +9,8 @@ from msgspec import Meta
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_dependency
-from sizewise.knowledge.knowledge_service import SearchMode, equality_filter
-from sizewise.knowledge.results import SearchResult, strictest_data_class
-from sizewise.knowledge.vector_store import Tag
+from sizewise.knowledge.results import SearchMode, SearchResult, strictest_data_class
+from sizewise.knowledge.vector_store import Tag, equality_filter
 
 PASSAGE_TYPE = Type(
     "object",

@@ -17,7 +17,8 @@ from sizewise.errors import BadRequest, PathNotFound
 from sizewise.flows.language.flow_spec import MIN_VERSION_DIGITS
 from sizewise.flows.step_store import StepStore
 from sizewise.flows.versions import tables
-from sizewise.flows.versions.tables import FlowPublication, FlowVersion, PublishedFlow
+from sizewise.flows.versions.published_flow import PublishedFlow
+from sizewise.flows.versions.tables import FlowPublication, FlowVersion
 from sizewise.principal import Principal
 
 T = TypeVar("T")

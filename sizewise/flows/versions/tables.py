@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.errors import Conflict
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.storage.database import migration_statement
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
@@ -80,18 +81,6 @@ class FlowVersion(Struct, frozen=True):
     version: str
     created: int
     by: str
-
-
-class PublishedFlow(Struct, frozen=True):
-    """A flow published since `at` (unix ms). Runs that its triggers start have the publisher's permissions."""
-
-    tenant: str
-    project: str
-    name: str
-    version: str
-    at: int
-    key: str
-    user: str
 
 
 class FlowPublication(Struct, frozen=True):
