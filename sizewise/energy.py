@@ -33,11 +33,11 @@ def watt_hours(microjoules: int) -> float:
 
 
 def format_wh(energy: float | Fraction) -> str:
-    """Two digits that count, as 0.00042 Wh; kWh, MWh and GWh for much, mWh for little."""
+    """Two digits that count, as 0.00042 Wh, three from 100 on; kWh, MWh and GWh for much, mWh for little."""
     wh = float(energy)
     if 0 < abs(wh) < LITTLE_WH:
         return f"{wh * 1000:.2g} mWh"
     for unit, least in (("GWh", 10**9), ("MWh", 10**6), ("kWh", 10**3)):
         if abs(wh) >= least:
             return f"{wh / least:.3g} {unit}"
-    return f"{wh:.2g} Wh"
+    return f"{wh:.0f} Wh" if abs(wh) >= 100 else f"{wh:.2g} Wh"

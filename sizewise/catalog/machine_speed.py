@@ -11,11 +11,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from threading import Lock
 
 from sizewise.process import physical_cores
 
 BLOCK = 32 * 1024 * 1024  # bytes of a thread's copy; larger than the caches that it has to itself
 SECONDS = 0.15
+TIME_OF_THREAD = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-4 else time.perf_counter
+"""On a busy machine a thread waits in the middle of each copy; Windows counts its time in steps of 16 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,20 @@ def measure_machine() -> MachineSpeed:
     return MachineSpeed(Fraction(round(sum(moved) / 10**7), 100), cores)
 
 
+class MachineSpeedOnce:
+    """`measure_machine` once for a server, whose requests would wait for each measurement. Called by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._speed: MachineSpeed | None = None
+
+    def measure(self) -> MachineSpeed:
+        with self._lock:
+            if self._speed is None:
+                self._speed = measure_machine()
+            return self._speed
+
+
 def _copy_for(seconds: float) -> float:
     """Bytes per second that one thread reads and writes in its best copy: other programs slow down some of them.
 
@@ -42,7 +59,7 @@ def _copy_for(seconds: float) -> float:
     ctypes.memmove(target, source, BLOCK)  # the pages exist from now on
     begin, best = time.perf_counter(), 0.0
     while not best or time.perf_counter() - begin < seconds:
-        since = time.perf_counter()
+        since = TIME_OF_THREAD()
         ctypes.memmove(target, source, BLOCK)
-        best = max(best, 2 * BLOCK / max(time.perf_counter() - since, 1e-6))
+        best = max(best, 2 * BLOCK / max(TIME_OF_THREAD() - since, 1e-6))
     return best

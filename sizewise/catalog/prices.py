@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from sizewise.money import Price, PriceWindow
 from sizewise.settings.models import PriceSettings
-from sizewise.settings.toml_reader import raise_if_invalid, read_table, setting
+from sizewise.settings.toml_reader import TypeHintCache, raise_if_invalid, read_table, setting
 
 PRICES_FILE = Path(__file__).with_name("prices.toml")
 DATED_NAME = re.compile(r"-20\d{2}-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])\Z")
@@ -61,17 +61,22 @@ def prices(
     if not section and not update:
         return {}
     found: dict[str, Price] = {}
+    types: TypeHintCache = {}
     for model in wanted:
-        line = _entry_or_dated(model, section, update)
+        line = _entry_or_dated(model, section, update, types)
         if line is not None:
             found[model] = price_of(line)
     return found
 
 
-def _entry_or_dated(model: str, section: str, update: Mapping[str, PriceEntry]) -> PriceEntry | None:
+def _entry_or_dated(
+    model: str, section: str, update: Mapping[str, PriceEntry], types: TypeHintCache
+) -> PriceEntry | None:
     """The latest entry of `model`, else the latest that also applies to its dated editions."""
     for name in dict.fromkeys((model, DATED_NAME.sub("", model))):
-        lines = [line for line in (update.get(name), _entry(section, name)) if line and (name == model or line.dated)]
+        lines = [
+            line for line in (update.get(name), _entry(section, name, types)) if line and (name == model or line.dated)
+        ]
         if lines:
             return max(lines, key=lambda line: line.date)
     return None
@@ -83,14 +88,14 @@ def _section(endpoint: str) -> str:
     return "\n" + rest.partition("\n[")[0] + "\n" if rest else ""
 
 
-def _entry(section: str, model: str) -> PriceEntry | None:
+def _entry(section: str, model: str, types: TypeHintCache) -> PriceEntry | None:
     if not model.isprintable() or '"' in model or "\\" in model:
         return None  # the file has no such key
     _, found, rest = section.partition(f'\n"{model}" = ')
     if not found:
         return None
     wrong: list[str] = []
-    line = read_table(PriceEntry, tomllib.loads(f"line = {rest.partition(chr(10))[0]}")["line"], model, wrong)
+    line = read_table(PriceEntry, tomllib.loads(f"line = {rest.partition(chr(10))[0]}")["line"], model, wrong, types)
     raise_if_invalid(wrong, PRICES_FILE)
     return line
 

@@ -11,28 +11,29 @@ from sizewise.advisor.criteria import parse_weights
 from sizewise.advisor.recommendation import recommend
 from sizewise.advisor.workload import parse_workload
 from sizewise.app.advice_json import advice_json, catalog_offers
+from sizewise.app.application import Application
 from sizewise.app.measured_assumptions import measured_assumptions
 from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.memory_check import available_memory
 from sizewise.errors import BadRequest
 from sizewise.flows.language.types import Json
 from sizewise.graphql.context import RequestContext
-from sizewise.settings.load import Settings
 
 
 async def advise(context: RequestContext, input: Json = None, weights: Json = None) -> dict[str, object]:
     """Raises BadRequest."""
     given = {name.replace("_", "-"): text for name, text in _texts(input, "input").items()}
     weighed = tuple(f"{name}={number}" for name, number in _texts(weights, "weights").items())
-    return await asyncio.to_thread(_advise, context.app.settings, given, weighed)
+    return await asyncio.to_thread(_advise, context.app, given, weighed)
 
 
-def _advise(settings: Settings, given: Mapping[str, str], weights: tuple[str, ...]) -> dict[str, object]:
+def _advise(app: Application, given: Mapping[str, str], weights: tuple[str, ...]) -> dict[str, object]:
+    settings, resources = app.settings, app.resources
     work = parse_workload(given, today=date.today().isoformat(), free_memory=available_memory())
     assumptions = parse_assumptions(())
     if work.memory_is_free:
-        assumptions = measured_assumptions(assumptions, settings)
-    catalog = current_catalog(settings)
+        assumptions = measured_assumptions(assumptions, settings, measure=resources.machine_speed.measure)
+    catalog = current_catalog(settings, resources.catalog_updates.parse)
     offers = catalog_offers(catalog, catalog.load_models(), settings.sizes.thresholds)
     return advice_json(recommend(work, offers, assumptions, parse_weights(weights), ()))
 

@@ -195,8 +195,7 @@ def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> 
     else:
         return ""
     if not found.isprintable() or not found.isascii():
-        shown = f"the answer of {SecretCommand(reference).program!r}" if kind == "exec" else repr(reference)
-        raise ConfigError(f"{shown} is not one printable line of ASCII", "Store only the key in it.")
+        raise ConfigError(f"{reference!r} is not one printable line of ASCII", "Store only the key in it.")
     return found
 
 

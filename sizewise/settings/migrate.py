@@ -29,19 +29,26 @@ def migrate(text: str) -> tuple[str, list[str]]:
         return text, []
     lines = list(_renamed_lines(text))
     found = "".join(lines)
-    if _parsed(found) != expected:
+    if not _is(found, expected):
+        count = "1 setting was" if len(changes) == 1 else f"{len(changes)} settings were"
         raise BadRequest(
-            f"this file cannot be changed by a program: {len(changes)} settings were renamed",
-            "change them by hand: " + "; ".join(changes),
+            f"this file cannot be changed by a program: {count} renamed", "change it by hand: " + "; ".join(changes)
         )
     return found, changes
+
+
+def _is(text: str, expected: dict[str, object]) -> bool:
+    try:
+        return tomllib.loads(text) == expected
+    except tomllib.TOMLDecodeError:  # as where a setting has both names
+        return False
 
 
 def _parsed(text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadRequest(f"the settings are not TOML: {error}", "mend that first") from error
+        raise BadRequest(f"the settings are not TOML: {error}", "fix that first") from error
 
 
 def _renamed_lines(text: str) -> Iterator[str]:
@@ -109,4 +116,4 @@ def _new_section(old: str) -> str:
 
 def describe(changes: Sequence[str]) -> list[str]:
     """A line for each change, without the words of an error."""
-    return [re.sub(r": there is no such setting\. It was renamed to '(.*)'\.", r" -> \1", each) for each in changes]
+    return [re.sub(r": there is no such setting\. It was renamed to '([^']*)'\.", r" -> \1", each) for each in changes]

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Formatter
 
 from sizewise.errors import did_you_mean
-from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_table
+from sizewise.settings.toml_reader import TypeHintCache, parse_toml, raise_if_invalid, read_table
 
 PRESETS_FILE = Path(__file__).with_suffix(".toml")
 PRESET_FIELDS = ("base_url", "wire", "auth", "key", "rename_params", "drop_params", "reports_cost")
@@ -42,8 +42,9 @@ class ProviderPreset:
 
 def provider_presets() -> Mapping[str, ProviderPreset]:
     """Every preset by name; ConfigError lists every error in the file."""
-    wrong: list[str] = []
-    found = {name: read_table(ProviderPreset, table, name, wrong) for name, table in parse_toml(PRESETS_FILE).items()}
+    wrong, types = list[str](), TypeHintCache()
+    tables = parse_toml(PRESETS_FILE).items()
+    found = {name: read_table(ProviderPreset, table, name, wrong, types) for name, table in tables}
     raise_if_invalid(wrong, PRESETS_FILE)
     return {name: row for name, row in found.items() if row is not None}
 

@@ -144,8 +144,9 @@ def move(tables: dict[str, object], wrong: list[str]) -> None:
                 continue
             name = old.rpartition(".")[2]
             if name in table and (above != "policies.NAME" or name not in _OPTIONS or _ours(table)):
-                table.setdefault(last, table.pop(name))
-                wrong.append(f"{place}{name}: there is no such setting. It was renamed to {last!r}.")
+                value, too = table.pop(name), "" if last not in table else f", which is there too: remove {name!r}"
+                table.setdefault(last, value)
+                wrong.append(f"{place}{name}: there is no such setting. It was renamed to {last!r}{too}.")
 
 
 def _ours(policy: object) -> bool:

@@ -72,9 +72,12 @@ class SecretCommand(str):
             raise ExternalFailure(f"{first!r} {why}", _HINT) from None
         if ended.exit_code:
             raise ExternalFailure(f"{first!r} ended with code {ended.exit_code}", _HINT)
-        if not ended.stdout.strip():
+        found = ended.stdout.strip()
+        if not found:
             raise ExternalFailure(f"{first!r} printed nothing", _HINT)
-        return ended.stdout.strip()
+        if not (found.isprintable() and found.isascii()):
+            raise ExternalFailure(f"what {first!r} printed is not one printable line of ASCII", _HINT)
+        return found
 
 
 def command_answer(reference: str) -> str:

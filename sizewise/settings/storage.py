@@ -183,8 +183,8 @@ class IdempotencySettings:
 
 @dataclass(frozen=True, slots=True)
 class ResponseCacheSettings:
-    """Response cache: returns the stored response to an identical request, from memory. Unrelated to the cache of model
-    weights.
+    """Response cache: returns the stored response to an identical request, from memory, and where servers share a
+    Postgres also what another one answered. Unrelated to the cache of model weights.
     """
 
     ttl_s: float = setting(
@@ -194,6 +194,12 @@ class ResponseCacheSettings:
         10_000, "Maximum number of responses; the least recently used are evicted first.", minimum=1
     )
     max_bytes: int = setting(64_000_000, "Maximum bytes of memory.", minimum=10_000)
+    shared_max_bytes: int = setting(
+        1_000_000_000,
+        "About the maximum bytes of responses in the Postgres of `[database]`, encrypted, for its other servers; 0: "
+        "none are there. Changes need a restart.",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, slots=True)

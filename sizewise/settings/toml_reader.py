@@ -6,6 +6,7 @@ Schema are generated from it.
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
@@ -89,7 +90,10 @@ def raise_if_invalid(errors: list[str], path: Path) -> None:
     if errors:
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = "".join(f"\n  {mistake}" for mistake in errors)
-        raise ConfigError(f"{count} in {str(path)!r}:{lines}", "Fix the file and try again; nothing was changed.")
+        hint = "Fix the file and try again; nothing was changed."
+        if any(" was renamed to " in each for each in errors):
+            hint = f"Write the new names: sizewise settings migrate {shlex.quote(str(path))} --write"
+        raise ConfigError(f"{count} in {str(path)!r}:{lines}", hint)
 
 
 def read_table(

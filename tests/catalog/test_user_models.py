@@ -97,6 +97,7 @@ def test_removing_what_was_never_added_names_the_nearest(tmp_path: Path) -> None
     assert caught.value.hint == "Did you mean 'horse'?"
 
 
+@pytest.mark.long
 def test_several_processes_adding_at_once_lose_nothing(tmp_path: Path) -> None:
     file = tiny(tmp_path / "a.gguf")
     code = "import asyncio, sys; from pathlib import Path; from sizewise.catalog.user_models import add_model; "

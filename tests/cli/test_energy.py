@@ -42,6 +42,7 @@ LARGE_WH, SMALL_WH = (1.2 * (b * 8.91e-5 + 1.43e-3 + (b * 8.02e-4 + 2.23e-2) / 3
 """Of a token, by the coefficients that docs/how-to/energy.md names."""
 
 
+@pytest.mark.long
 def test_records_and_savings_show_energy_with_how_it_was_found(tmp_path: Path) -> None:
     with serving(tmp_path, SETTINGS) as server:
         for name in ("cloud/large", "cloud/secret", "here/own", "auto:quick", "auto:quick", "auto:hidden"):

@@ -18,7 +18,7 @@ embedded = false
 discover = false
 workers = {workers}
 [secrets]
-refresh_s = 1
+refresh_s = {refresh_s}
 [providers.cloud]
 base_url = "{url}"
 key = "exec:./manager.sh --field key"
@@ -47,7 +47,7 @@ def test_a_key_is_rotated_without_a_restart_and_outlives_its_manager(tmp_path: P
         def all_send(server: Served, key: str) -> bool:
             return {sent(server) for _ in range(40)} == {f"Bearer {key}"}  # so of each worker
 
-        with serving(tmp_path, CONFIG.format(url=upstream.url, workers=workers)) as server:
+        with serving(tmp_path, CONFIG.format(url=upstream.url, workers=workers, refresh_s=1)) as server:
             assert all_send(server, f"{CANARY}-one")
             manager(tmp_path, f"echo {CANARY}-two")
             until(lambda: all_send(server, f"{CANARY}-two"))
@@ -55,6 +55,9 @@ def test_a_key_is_rotated_without_a_restart_and_outlives_its_manager(tmp_path: P
             until(lambda: "ended with code 4" in "".join(server.said))
             assert all_send(server, f"{CANARY}-two"), "the key before stays in use"
             until(lambda: "secrets by command" in server.ask("/readyz").body.decode())
+            manager(tmp_path, f"echo {CANARY}-three; echo an update is available")
+            until(lambda: "is not one printable line" in "".join(server.said))
+            assert all_send(server, f"{CANARY}-two")
             manager(tmp_path, f"echo {CANARY}-four")
             until(lambda: all_send(server, f"{CANARY}-four"))
             shown = server.ask("/graphql", {"query": "{ settings { file tables { name keys { name value } } } }"})
@@ -70,7 +73,11 @@ def test_a_key_is_rotated_without_a_restart_and_outlives_its_manager(tmp_path: P
 @pytest.mark.long
 def test_a_server_starts_without_its_manager_and_answers_once_it_is_there(tmp_path: Path) -> None:
     manager(tmp_path, "exit 2")
-    with beside(FakeOpenAI) as upstream, serving(tmp_path, CONFIG.format(url=upstream.url, workers=1)) as server:
+    with (
+        beside(FakeOpenAI) as upstream,
+        serving(tmp_path, CONFIG.format(url=upstream.url, workers=1, refresh_s=300)) as server,
+    ):
+        until(lambda: "'./manager.sh' ended with code 2" in "".join(server.said), seconds=10)
         refused = server.chat("cloud/m")
         assert refused.status == 503 and "'./manager.sh' ended with code 2" in refused.body.decode()
         manager(tmp_path, f"echo {CANARY}-late")

@@ -88,6 +88,7 @@ def test_a_worker_that_died_is_started_again(server: Served) -> None:
     assert len(vectors(server, "again")[0]) == 384
 
 
+@pytest.mark.long
 def test_the_worker_of_old_settings_ends_after_a_reload(server: Served) -> None:
     vectors(server, "first")
     (old,) = children(server.process.pid)

@@ -81,9 +81,17 @@ def test_a_name_where_a_program_cannot_change_it_is_left_to_a_person() -> None:
     assert "by hand" in refused.value.hint and text == before
 
 
+def test_both_names_of_a_setting_are_left_to_a_person() -> None:
+    with pytest.raises(BadRequest) as refused:
+        migrate('[server]\nhosts = ["a"]\nallowed_hosts = ["b"]\n')
+    assert refused.value.message == "this file cannot be changed by a program: 1 setting was renamed"
+    assert "'allowed_hosts', which is there too: remove 'hosts'" in refused.value.hint
+
+
 def test_the_command_shows_the_change_and_makes_it_when_told(tmp_path: Path) -> None:
     file = tmp_path / "sizewise.toml"
     file.write_text('[server]\nhosts = ["a.example"]\n')
+    assert f"sizewise settings migrate {file} --write" in sizewise("doctor", home=tmp_path).out
     shows = sizewise("settings", "migrate", home=tmp_path)
     assert shows.code == 0 and '+allowed_hosts = ["a.example"]' in shows.out and "hosts = [" in file.read_text()
     told = sizewise("settings", "migrate", "--write", "--json", home=tmp_path)

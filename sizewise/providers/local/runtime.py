@@ -11,7 +11,8 @@ from sizewise.errors import ModelUnavailable
 from sizewise.process import physical_cores
 from sizewise.providers.local.gpu_layers import GpuLayers, ModelSize
 
-INSTALL_HINT = "pip install xllamacpp"  # our own package name might belong to others in an index
+INSTALL_HINT = "pip install xllamacpp; with uvx: uvx --with xllamacpp sizewise up"
+"""Not by an extra: our own package name might belong to others in an index."""
 DEFAULT_CONTEXT = 8192  # tokens per slot, unless the model was trained for fewer
 MIN_CONTEXT = 2048  # tokens; suggested when memory is short
 MAX_BATCH = 32
