@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from sizewise.telemetry.usage_sums import HOUR_IDS
+from sizewise.telemetry.usage_tables import HOURLY, IN_SESSIONS, POLICY_HOURLY
 from tests.auth.user_client import new_user
 from tests.running_server import Served, serving
 from tests.studio.browser import driven, tab
@@ -80,16 +81,20 @@ def measured(home: Path, records: int, rounds: int) -> Iterator[dict[str, Any]]:
         yield _row("newest records, from request to paint", [each["ms"] for each in found], note)
 
 
-def multiply(home: Path, records: int) -> int:
-    """Copies the rows of `records` into the minutes before until there are as many. Returns their number."""
+def multiply(home: Path, records: int, session_s: int = 0) -> int:
+    """Copies the rows of `records` into the minutes before until there are as many. Returns their number. `session_s`:
+    the copies of so many seconds belong to one session; 0: to that of their row, if it has one.
+    """
     with closing(sqlite3.connect(home / "sizewise.db", timeout=60)) as db:
         names = [row[1] for row in db.execute("PRAGMA table_info(records)") if row[1] not in ("id", "at")]
         columns, minutes = ", ".join(names), 1
+        session = f"'conversation-' || ((id - :ids) / {HOUR_IDS // 3_600 * session_s})"
+        copied = ", ".join(session if name == "session" and session_s else name for name in names)
         while (stored := int(db.execute("SELECT COUNT(*) FROM records").fetchone()[0])) < records:
             db.execute(
-                f"""INSERT INTO records (id, at, {columns}) SELECT id - ?, at - ?, {columns} FROM records
-                    ORDER BY id DESC LIMIT ?""",
-                (minutes * HOUR_IDS // 60, minutes * 60_000, records - stored),
+                f"""INSERT INTO records (id, at, {columns}) SELECT id - :ids, at - :ms, {copied} FROM records
+                    ORDER BY id DESC LIMIT :most""",
+                {"ids": minutes * HOUR_IDS // 60, "ms": minutes * 60_000, "most": records - stored},
             )
             db.commit()
             minutes *= 2
@@ -97,13 +102,13 @@ def multiply(home: Path, records: int) -> int:
 
 
 def wait_until_summed(home: Path) -> None:
-    """Until all hours but those of the last two are in roll-ups."""
+    """Until all hours but those of the last two are in roll-ups: one that is at work slows down what is measured."""
     until = int(time.time() / 3_600) - 2
     with closing(sqlite3.connect(home / "sizewise.db", timeout=60)) as db:
         hours = {row[0] for row in db.execute(f"SELECT DISTINCT id / {HOUR_IDS} FROM records") if row[0] < until}
         counted = "SELECT period FROM usage_periods WHERE rollup = ? AND records IS NOT NULL"
-        for rollup in ("usage_hours", "usage_policy_hours"):
-            while hours - {row[0] for row in db.execute(counted, (rollup,))}:
+        for rollup in (HOURLY, IN_SESSIONS, POLICY_HOURLY):
+            while hours - {row[0] for row in db.execute(counted, (rollup.table.name,))}:
                 time.sleep(1)
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from tests.auth.user_client import new_user
 from tests.edge.test_edge_groups import counts, edge_key, groups, seed
-from tests.releases.test_environments import PROMPT, live, run
+from tests.releases.test_environments import PROMPT, live, planned_changes, run
 from tests.running_server import Served, until
 from tests.studio.browser import tab
-from tests.studio.keyboard import missed, tab_to
+from tests.studio.keyboard import here, missed, tab_to
 
 pytestmark = pytest.mark.browser
 FLEET = 1_000
@@ -59,7 +59,7 @@ def test_story_42_those_that_fail_are_first_and_a_group_is_brought_to_the_live_r
         assert opened.inaccessible() == []
 
         (home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "two"))
-        until(lambda: run(home, "release", "plan", "staging", "prod")["changes"])
+        until(lambda: planned_changes(home))
         run(home, "release", "promote", "prod")
         page.get_by_role("link", name="All edges").click()
         page.get_by_role("heading", name="Edges", exact=True).wait_for()
@@ -96,8 +96,9 @@ def test_story_42_those_that_fail_are_first_and_a_group_is_brought_to_the_live_r
         assert "not seen since" in rows.nth(2).inner_text()
         opened.picture("edges-phone-dark")
         assert opened.inaccessible() == [] and not opened.scrolls_sideways()
-        page.get_by_role("button", name="Show more edges").click()
+        page.get_by_role("button", name="Show more edges").press("Enter")
         page.get_by_text("100 edges shown").wait_for()
+        assert here(opened) == "Show more edges"
         page.get_by_label("Name").fill("till-0001")
         page.get_by_text("answers with it").wait_for()
         assert rows.count() == 2
@@ -113,7 +114,7 @@ def test_a_promotion_takes_a_group_along_and_who_may_not_release_sees_no_button(
     home, owner = fleet.home, new_user(fleet, "ben@example.com", "owner")
     viewer = new_user(fleet, "vera@example.com", "viewer")
     (home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "three"))
-    until(lambda: run(home, "release", "plan", "staging", "prod")["changes"])
+    until(lambda: planned_changes(home))
     with tab(browser, fleet, viewer) as opened:
         opened.open("/releases/edges")
         opened.page.get_by_role("region", name="Groups").get_by_role("link", name="tills").wait_for()
