@@ -4,7 +4,8 @@
 upstream that fails, one stream in ten is left by its client; in turns a worker is killed, stopped for two seconds, the
 settings are loaded anew and the upstream is started again; the store is killed once. Each request brings a trace id of
 its own, so a record is looked for by name: one is lost if a right answer has none. Memory is that of the processes that
-nobody kills. Ends with 1 if an answer was wrong with no fault near it, or more was lost than a kill may cost.
+nobody kills, as a whole and without pages of files (anonymous). Ends with 1 if an answer was wrong with no fault near
+it, or more was lost than a kill may cost.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from bench.gateway.connection import Connection, Heard
 from bench.gateway.exchange import ROUTE, question
 from bench.gateway.peers import KEY, UPSTREAM_KEY
 from bench.gateway.process import Program, free_port
-from bench.soak.run import SETTLED, _percentile_ms, _slope
+from bench.soak.run import SETTLED, _percentile_ms, slope_of
 
 FAULTY = ("broken", "reset", "html", "reset-mid", "busy")
 NEAR_S = 5.0
@@ -209,10 +210,11 @@ def named(gateway: Program) -> dict[str, int]:
 
 @dataclass
 class Memory:
-    """Private megabytes of each process, with the seconds at which they were read."""
+    """Private and anonymous megabytes of each process, with the seconds at which they were read."""
 
     at_s: list[float] = field(default_factory=list)
     mb: dict[str, list[float]] = field(default_factory=lambda: {"up": [], "store": [], "gw-1": []})
+    anonymous_mb: dict[str, list[float]] = field(default_factory=lambda: {"up": [], "store": [], "gw-1": []})
 
     async def watch(self, gateway: Program) -> None:
         began = perf_counter()
@@ -222,15 +224,20 @@ class Memory:
             if all(name in pids for name in self.mb):
                 self.at_s.append(perf_counter() - began)
                 for name, sizes in self.mb.items():
-                    sizes.append(_private_mb(pids[name]))
+                    private, anonymous = _memory_mb(pids[name])
+                    sizes.append(private)
+                    self.anonymous_mb[name].append(anonymous)
 
 
-def _private_mb(pid: int) -> float:
+def _memory_mb(pid: int) -> tuple[float, float]:
+    """Private, and anonymous."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1e3
+        return 0.0, 0.0
+    found = [(line.split()[0], int(line.split()[1]) / 1e3) for line in lines[1:]]
+    private = sum(mb for name, mb in found if name.startswith("Private_"))
+    return private, sum(mb for name, mb in found if name == "Anonymous:")
 
 
 @dataclass(frozen=True)
@@ -249,6 +256,7 @@ class Figures:
     p99_ms: float
     quarters_mb: dict[str, list[float]]
     slope_mb_per_hour: dict[str, tuple[float, float]]  # with two standard errors
+    anonymous_slope_mb_per_hour: dict[str, tuple[float, float]]
 
 
 async def soaked(rate: Rate, faults: Faults, memory: Memory, seconds: float, every_s: float) -> None:
@@ -288,10 +296,12 @@ def measured(minutes: float, per_second: int, every_s: float) -> Figures:
         lost = _lost(home / "sizewise.db", counts)
     kills = faults.done["worker killed"] + faults.done["store killed"]
     settled = [number for number, at in enumerate(memory.at_s) if at >= SETTLED * minutes * 60]
-    slopes = {
-        name: _slope([memory.at_s[i] / 3600 for i in settled], [sizes[i] for i in settled])
-        for name, sizes in memory.mb.items()
-    }
+
+    def slopes(of: dict[str, list[float]]) -> dict[str, tuple[float, float]]:
+        hours = [memory.at_s[i] / 3600 for i in settled]
+        found = {name: slope_of(hours, [sizes[i] for i in settled]) for name, sizes in of.items()}
+        return {name: (slope, 2 * error) for name, (slope, error) in found.items()}
+
     return Figures(
         minutes=minutes,
         asked=counts.asked,
@@ -306,7 +316,8 @@ def measured(minutes: float, per_second: int, every_s: float) -> Figures:
         p50_ms=_percentile_ms(list(counts.plain_s), 0.50),
         p99_ms=_percentile_ms(list(counts.plain_s), 0.99),
         quarters_mb={name: list(_quarters(sizes)) for name, sizes in memory.mb.items()},
-        slope_mb_per_hour={name: (slope, 2 * error) for name, (slope, error) in slopes.items()},
+        slope_mb_per_hour=slopes(memory.mb),
+        anonymous_slope_mb_per_hour=slopes(memory.anonymous_mb),
     )
 
 
@@ -353,6 +364,8 @@ def page(f: Figures) -> str:
         slope, error = f.slope_mb_per_hour[name]
         sizes = " / ".join(f"{each:.1f}" for each in quarters)
         rows.append((f"private memory of `{name}` after each quarter", f"{sizes} MB; {slope:+.2f} +- {error:.2f} MB/h"))
+        slope, error = f.anonymous_slope_mb_per_hour[name]
+        rows.append((f"anonymous memory of `{name}`", f"{slope:+.2f} +- {error:.2f} MB/h"))
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -138,8 +139,8 @@ def measured(requests: int, streams: int) -> Figures:
 def _figures(sums: Sums, seen: Seen, seconds: float, in_flight: float, records: int) -> Figures:
     settled = [number for number, at in enumerate(seen.at_s[:-1]) if at >= SETTLED * seconds]
     sizes = [seen.rss_mb[i] for i in settled]
-    slope, error = _slope([seen.at_s[i] / 60 for i in settled], sizes)
-    each, each_error = _slope([seen.answers[i] / 1e6 for i in settled], sizes)
+    slope, error = slope_of([seen.at_s[i] / 60 for i in settled], sizes)
+    each, each_error = slope_of([seen.answers[i] / 1e6 for i in settled], sizes)
     return Figures(
         len(sums.plain_s),
         sums.streams,
@@ -169,16 +170,23 @@ def _figures(sums: Sums, seen: Seen, seconds: float, in_flight: float, records: 
     )
 
 
-def _slope(x: list[float], y: list[float]) -> tuple[float, float]:
-    """Least squares: the slope and its standard error; nothing of fewer than three points."""
+def slope_of(x: list[float], y: list[float]) -> tuple[float, float]:
+    """Least squares: the slope and its standard error; nothing of fewer than three points.
+
+    Memory moves by steps, so a look tells little that the look before it did not: the error is that of as many
+    independent points as the correlation of each residual with the next leaves.
+    """
     n = len(x)
     if n < 3:
         return 0.0, float("inf")
     mean_x, mean_y = sum(x) / n, sum(y) / n
     spread = sum((each - mean_x) ** 2 for each in x) or float("inf")
     slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
-    rest = sum((b - mean_y - slope * (a - mean_x)) ** 2 for a, b in zip(x, y, strict=True))
-    return slope, (rest / (n - 2) / spread) ** 0.5
+    residuals = [b - mean_y - slope * (a - mean_x) for a, b in zip(x, y, strict=True)]
+    rest = sum(each * each for each in residuals)
+    with_next = sum(a * b for a, b in pairwise(residuals)) / rest if rest else 0.0
+    more = (1 + with_next) / (1 - with_next) if with_next > 0 else 1.0
+    return slope, (rest / (n - 2) / spread * more) ** 0.5
 
 
 def _percentile_ms(seconds: list[float], share: float) -> float:
