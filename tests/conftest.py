@@ -6,6 +6,7 @@ import ast
 import functools
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
@@ -38,6 +39,9 @@ def without_collector(function: Callable[..., T]) -> Callable[..., T]:
 
 if sys.version_info < (3, 12):  # python/cpython#106905: an AST that is built while the collector runs is refused
     ast.parse = without_collector(ast.parse)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

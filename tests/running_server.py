@@ -164,10 +164,11 @@ def serving(
     reading.start()
     try:
         line = process.stdout.readline()
-        if not line:
+        if line.strip() in ("", "{"):  # nothing, or the error as JSON on several lines
             process.wait(60)
             reading.join(60)
-            raise AssertionError(f"`sizewise up` ended with {process.returncode}: {''.join(said)}")
+            told = line + process.stdout.read() + "".join(said)
+            raise AssertionError(f"`sizewise up` ended with {process.returncode}: {told}")
         told = json.loads(line)
         yield Served(told["url"], home, process, said, told["key"] or key, sign_in=told.get("sign_in") or "")
     finally:

@@ -80,6 +80,7 @@ def test_refusals_of_one_group_are_found_though_the_scores_are_equal(tmp_path: P
     assert "I'm sorry" not in written + done.out
 
 
+@pytest.mark.long
 def test_the_suite_is_asked_kept_and_continued(server: Served, tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     words = (
@@ -101,6 +102,9 @@ def test_the_suite_is_asked_kept_and_continued(server: Served, tmp_path: Path) -
     rows = [json.loads(line) for line in (folder / "outcomes.jsonl").read_text().splitlines()]
     assert len(rows) == 2 * 96 and {row["answered_by"] for row in rows} == {None, "echo/large"}
     assert {each["name"] for each in done.json["targets"]} == {"echo/small", "auto:both"}
+    again = sizewise("bias", "report", str(folder), "--json", home=server.home)
+    shares = [groups(each, "auto:both", "small_share") for each in (done, again)]
+    assert shares[0] == shares[1] and {each["value"] for each in shares[1].values()} <= {0.0}, "the large one answered"
     # echo repeats the message, so each answer holds the word that is asked for
     assert {each["value"] for each in groups(done, "echo/small", "quality").values()} == {1.0}
 
@@ -111,6 +115,7 @@ def test_the_suite_is_asked_kept_and_continued(server: Served, tmp_path: Path) -
         (("report", "nowhere"), "there is no prompts.jsonl"),
         (("report", "{folder}", "--reference", "dialect"), "--reference is 'dialect'"),
         (("report", "{folder}", "--reference", "dialect=welsh"), "dialect has no group 'welsh'"),
+        (("report", "{folder}", "--reference", "dialct=scots"), "there is no dimension 'dialct'"),
         (("report", "{folder}", "--tolerance", "0"), "--tolerance is 0"),
         (("report", "{folder}", "--policy", "nosuch"), "there is no policy 'nosuch'"),
     ],

@@ -102,3 +102,7 @@ def test_training_data_is_written_with_a_held_out_file_and_no_group_in_it_is_an_
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in plain))
     none = sizewise("bias", "augment", "data.jsonl", "-o", "fair.jsonl", home=tmp_path)
     assert none.code == 2 and "mentions a group" in none.err and "--words FILE" in none.err
+    for over in ("data.jsonl", "./data.jsonl"):
+        refused = sizewise("bias", "augment", "data.jsonl", "-o", over, home=tmp_path)
+        assert refused.code == 2 and "would be written over" in refused.err
+    assert len((tmp_path / "data.jsonl").read_text().splitlines()) == 60

@@ -12,7 +12,7 @@ from tests.catalog.gguf_file import tiny
 from tests.forked import command
 from tests.running_server import environment, serving
 
-CURE = "pip install xllamacpp"
+CURE = "pip install xllamacpp; with uvx: uvx --with xllamacpp sizewise up"
 EMBEDDED = "[server]\nembedded = true\ndiscover = false\n"
 ROOT = Path(__file__).parents[2]
 

@@ -52,6 +52,7 @@ parameters = 70_000_000_000
 """
 
 
+@pytest.mark.long
 def test_a_server_routes_by_what_was_learnt(tmp_path: Path) -> None:
     made = str(tmp_path / "router.json")
     assert sizewise("route", "train", written(tmp_path, 200, 1.0), "--small", "s", "--large", "l", "-o", made).code == 0

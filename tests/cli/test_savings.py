@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, serving
 
@@ -22,6 +24,7 @@ price = {input = "1", output = "1"}
 )
 
 
+@pytest.mark.long
 def test_what_was_saved_is_told_and_drawn(tmp_path: Path) -> None:
     with serving(tmp_path, PRICED) as server:
         assert "has answered a request yet" in sizewise("savings", home=tmp_path).out

@@ -147,3 +147,9 @@ def test_keys_that_cannot_be_made_or_revoked_are_told(echo: Served) -> None:
     assert sizewise("keys", "create", "a", "--permissions", "asks", home=echo.home).code == 2
     assert sizewise("keys", "create", "a", "--expires-days", "-1", home=echo.home).code == 2
     assert sizewise("keys", "revoke", "sw-nobody", home=echo.home).code == 2
+
+
+@pytest.mark.parametrize("words", [("records", "--min-ms", "nan"), ("keys", "create", "q", "--expires-days", "inf")])
+def test_a_number_that_is_none_is_refused_before_it_is_sent(echo: Served, words: tuple[str, ...]) -> None:
+    told = sizewise(*words, home=echo.home)
+    assert told.code == 2 and f"is {words[-1]}" in told.err and "use a number, such as 7" in told.err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import sizewise
 from tests.running_server import serving
 
@@ -20,6 +22,7 @@ def test_nothing_is_downloaded_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert not [each for each in cache.rglob("*") if each.is_file() and each.stat().st_size > 1_000_000]
 
 
+@pytest.mark.long
 def test_a_download_without_an_index_is_told_and_the_start_goes_on(tmp_path: Path) -> None:
     """As behind a firewall: the index is a port where nobody listens."""
     environ = {"SIZEWISE_CACHE": str(tmp_path / "cache"), "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}

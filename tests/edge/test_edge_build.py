@@ -41,6 +41,7 @@ def test_it_writes_a_folder_that_holds_no_secret_and_names_those_it_needs(tmp_pa
     assert told["bytes_gzipped"] < 60_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "subject", "why"),
     [

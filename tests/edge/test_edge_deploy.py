@@ -48,6 +48,7 @@ def edge(
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.long
 def test_a_release_is_uploaded_checked_and_rolled_back(tmp_path: Path, account: FakeAccount) -> None:
     first = json.loads(edge(tmp_path, account, "deploy").stdout)
     second = json.loads(edge(tmp_path, account, "deploy", models='"one", "two"').stdout)
@@ -60,6 +61,7 @@ def test_a_release_is_uploaded_checked_and_rolled_back(tmp_path: Path, account: 
     assert json.loads(edge(tmp_path, account, "status").stdout)["deployments"][0]["version"] == "v1"
 
 
+@pytest.mark.long
 def test_a_version_that_does_not_answer_is_taken_back(tmp_path: Path, account: FakeAccount) -> None:
     assert edge(tmp_path, account, "deploy").returncode == 0
     account.health = "another"
@@ -68,6 +70,7 @@ def test_a_version_that_does_not_answer_is_taken_back(tmp_path: Path, account: F
     assert account.deployments[0]["versions"][0]["version_id"] == "v1"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("part", "status", "code", "exit_code", "words"),
     [
@@ -101,6 +104,7 @@ def test_a_key_goes_to_kv_by_its_digest_alone(tmp_path: Path, account: FakeAccou
     assert (json.loads(stored)["id"], made["key"] in stored) == ("app", False)
 
 
+@pytest.mark.long
 def test_keys_of_the_gateway_go_to_kv_and_revoked_ones_out_of_it(tmp_path: Path, account: FakeAccount) -> None:
     with serving(tmp_path / "home") as server:
         own = sha256(b"of the edge alone").hexdigest()
@@ -126,6 +130,7 @@ def test_without_a_running_gateway_a_deploy_says_that_no_key_was_written(tmp_pat
     assert (done.returncode, json.loads(done.stdout)["keys"]) == (0, None)
 
 
+@pytest.mark.long
 def test_a_diff_names_what_a_deploy_would_change(tmp_path: Path, account: FakeAccount) -> None:
     assert json.loads(edge(tmp_path, account, "diff").stdout)["live"] is None
     assert edge(tmp_path, account, "deploy").returncode == 0

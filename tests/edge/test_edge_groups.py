@@ -13,7 +13,7 @@ import pytest
 from tests.cli.terminal import sizewise
 from tests.edge.test_machine_releases import GATEWAY, release_key
 from tests.graphql.graphql_client import graphql
-from tests.releases.test_environments import PROMPT, greet, key_of, live, project, run, text
+from tests.releases.test_environments import PROMPT, greet, key_of, live, planned_changes, project, run, text
 from tests.running_server import ECHO, KEY, THRESHOLD, Served, serving, until
 
 GROUPS = (
@@ -164,7 +164,7 @@ def test_a_group_follows_a_promotion_and_each_machine_says_what_it_made_of_it(tm
         until(lambda: len(names(gateway)) == 3 and not {"failing", "lagging"} & standings(gateway))
         (home / "flows" / "answer.yaml").write_text(FLOW)
         (home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "two"))
-        until(lambda: len(run(home, "release", "plan", "staging", "prod")["changes"]) == 2)
+        until(lambda: len(planned_changes(home)) == 2)
         planned = sizewise("release", "plan", "staging", "prod", home=home)
         assert re.search("edges of tills: .*; they follow by --edges tills", planned.out), planned.out
         words = ("release", "promote", "prod", "--edges", "tills", "--reason", "the larger model")

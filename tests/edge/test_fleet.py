@@ -18,7 +18,7 @@ from tests.edge.test_machine_releases import GATEWAY, release_key
 from tests.edge.test_machine_releases import live as release
 from tests.edge.test_machine_reports import losing_network
 from tests.graphql.graphql_client import graphql
-from tests.releases.test_environments import live, project, run
+from tests.releases.test_environments import live, planned_changes, project, run
 from tests.running_server import Served, serving, until
 
 MACHINES = 30
@@ -100,7 +100,7 @@ def test_thirty_machines_lose_no_record_bring_none_twice_and_each_says_what_it_m
                 rows = [f"row-{number:03}" for number in range(SEEDED)]
                 list(threads.map(lambda name: seed(gateway, keys[names[0]], name, first), rows))
             (home / "flows" / "answer.yaml").write_text(FLOW)
-            until(lambda: run(home, "release", "plan", "staging", "prod")["changes"], PATIENCE_S)
+            until(lambda: planned_changes(home), PATIENCE_S)
             run(home, "release", "promote", "prod", "--edges", "tills", "--reason", "the larger model")
             made = live(home)["tills"]
             for name in names[::5]:  # it may be taking the release

@@ -93,6 +93,7 @@ def test_each_record_comes_home_once_over_a_bad_network_and_after_a_kill(tmp_pat
         }
 
 
+@pytest.mark.long
 def test_a_machine_without_a_gateway_answers_and_says_that_records_wait(tmp_path: Path) -> None:
     origin = f"http://127.0.0.1:{free_port()}"
     with serving(tmp_path, ECHO + EDGE.format(name="till", origin=origin), EDGE_KEY="sk-x") as machine:

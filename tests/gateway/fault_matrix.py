@@ -22,7 +22,7 @@ Policy = Literal["named", "fallback", "resume"]
 PROMPT = "canary-prompt"
 BACKUP = "backup/well"
 WIRES = ("openai", "anthropic", "responses")
-TIMEOUTS = "timeouts = {connect_s = 5, first_byte_s = 1.0, idle_s = 1.0, total_s = 2.0}"
+TIMEOUTS = "timeouts = {connect_s = 5, first_byte_s = 3.0, idle_s = 3.0, total_s = 6.0}"
 BODY_S = 0.5
 ERROR = {"message", "type", "param", "code", "hint", "docs"}
 

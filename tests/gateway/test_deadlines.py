@@ -69,6 +69,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_prediction(
     assert answer.headers["x-sizewise-cost-usd"] == "0" and answer.headers.get("x-sizewise-attempts", "0") == "0"
 
 
+@pytest.mark.long
 def test_where_no_model_can_make_it_the_hint_says_how_much_time_would_do(tmp_path: Path) -> None:
     with serving(tmp_path, SETTINGS) as served:
         for model, pause in (("echo/small", 3), ("echo/large", 0.4)):

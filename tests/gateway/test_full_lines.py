@@ -105,7 +105,7 @@ def test_another_replica_takes_what_one_has_no_connection_for(bad: FakeOpenAI, t
         more = "max_connections = 1\n" + "".join(
             f'[[providers.up.replicas]]\nbase_url = "{url}"\n' for url in (bad.url, other.url)
         )
-        with serving(tmp_path, settings(bad.url, more, connect_s=0.05)) as served, held(served):
+        with serving(tmp_path, settings(bad.url, more, connect_s=0.5)) as served, held(served):
             free = other if other.received.active_requests == 0 else bad
             before = len(free.received.bodies)
             for _ in range(3):

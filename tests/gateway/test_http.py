@@ -303,6 +303,7 @@ def test_when_a_client_leaves_the_queue_of_its_connection_is_forgotten(server: S
     until(lambda: in_flight(server) == 0)
 
 
+@pytest.mark.long
 def test_a_client_that_reads_slowly_gets_everything_in_the_end(server: Served) -> None:
     with Line(server) as line:
         line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)

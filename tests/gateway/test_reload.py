@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.auth.user_client import Browser, new_user
 from tests.certificates import Authority, Pair
 from tests.fakes.webhook_receiver import SECRET, WebhookReceiver, receiving
@@ -149,6 +151,7 @@ def certificates(world: World) -> str:
 LAST = (guard, store, agents, mcp_key, certificates)
 
 
+@pytest.mark.long
 def test_refused_settings_change_nothing_and_fixed_ones_all(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     pair, new = authority.signs("server"), authority.signs("new")

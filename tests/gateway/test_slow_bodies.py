@@ -81,6 +81,7 @@ def test_chunked_bodies_are_counted_too(small: Served) -> None:
         assert line.answer().status == 503
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", ["answered", "refused", "left in the middle", "left behind another request"])
 def test_the_memory_is_free_again_however_a_body_ends(small: Served, end: str) -> None:
     body = question("x" * (MB - 200), "echo/small")
@@ -101,6 +102,7 @@ def test_the_memory_is_free_again_however_a_body_ends(small: Served, end: str) -
         until(lambda: held(small) == 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "asgi"])
 def test_a_body_that_trickles_is_408_before_its_time_is_over_on_every_endpoint(tmp_path: Path, fast: bool) -> None:
     with serving(tmp_path, settings("body_timeout_s = 2\n", fast)) as served, contextlib.ExitStack() as opened:
@@ -112,6 +114,7 @@ def test_a_body_that_trickles_is_408_before_its_time_is_over_on_every_endpoint(t
             assert line.ended()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "asgi"])
 def test_without_a_least_rate_only_the_time_counts(tmp_path: Path, fast: bool) -> None:
     more = "body_timeout_s = 0.4\nmin_body_bytes_per_s = 0\n"

@@ -242,6 +242,7 @@ def test_a_real_model_of_135_million_parameters_fills_a_pydantic_model(local: Se
     assert kinds.count("content.delta") > 5, "its words passed as they came"
 
 
+@pytest.mark.long
 def test_a_real_model_s_words_are_shown_while_they_come_and_cut_ones_are_no_error(local: Served) -> None:
     for stream in (False, True):
         answer = local.chat("local/smollm2-135m", REX, response_format=FORM, stream=stream, temperature=0, max_tokens=3)

@@ -60,7 +60,9 @@ def socket(
     """A connection that has said who it is, where there is a payload."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     url = server.url.replace("http", "ws", 1) + "/graphql"
-    with connect(url, subprotocols=[Subprotocol(protocol)], additional_headers=named, max_queue=1) as connection:
+    with connect(
+        url, subprotocols=[Subprotocol(protocol)], additional_headers=named, max_queue=1, close_timeout=1
+    ) as connection:
         if payload is not None:
             say(connection, "connection_init", payload=payload)
             assert hear(connection) == {"type": "connection_ack"}

@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.auth.user_client import new_user
 from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Served, serving, until
 from tests.sdks.test_node import node
+from tests.studio.browser import chromium
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "sizewise" / "graphql" / "graphiql"
@@ -83,11 +83,9 @@ def test_it_can_be_left_out(tmp_path: Path) -> None:
 
 
 def browsed(server: Served, **more: str) -> dict[str, Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium here; on Debian: apt install chromium")
     program, here = node(), ROOT / "tests" / "sdks" / "node"
-    env = {"PATH": os.environ["PATH"], "CHROMIUM": chromium, "SIZEWISE_URL": server.url, "SIZEWISE_KEY": admin(server)}
+    env = {"PATH": os.environ["PATH"], "CHROMIUM": chromium()}
+    env |= {"SIZEWISE_URL": server.url, "SIZEWISE_KEY": admin(server)}
     env |= {"SUBSCRIPTION": SUBSCRIPTION % ANSWER, "ENDLESS": SUBSCRIPTION.replace("8", "9999") % ""}
     env |= {"PICTURE": os.environ.get("PICTURE", ""), "HOME": str(server.home), **more}
     done = subprocess.run([program, "graphiql.mjs"], cwd=here, env=env, capture_output=True, text=True, timeout=120)

@@ -64,6 +64,7 @@ def test_providers_show_their_mapping_and_the_role_that_groups_would_give(server
     assert graphql(server, PROVIDERS, key=fresh_key(server, "read_models")).code == "forbidden"
 
 
+@pytest.mark.long
 def test_an_alert_is_told_now_and_when_it_fires_and_is_silenced(server: Served) -> None:
     with opened(server, CHANGED, r="busy") as response:
         came = events(response)

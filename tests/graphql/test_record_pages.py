@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sizewise.storage.database import open_database, sqlite_url
+from sizewise.telemetry.record_ids import PROCESS_BITS
 from sizewise.telemetry.record_queries import RecordFilter, page_of_records
 from sizewise.telemetry.span_tables import SCHEMA as SPANS_SCHEMA
-from sizewise.telemetry.tables import PROCESS_BITS, RECORDS, SCHEMA, join_tags
+from sizewise.telemetry.tables import RECORDS, SCHEMA, join_tags
 from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Served, serving
 
@@ -98,7 +99,7 @@ def test_attempts_of_a_page_come_with_it(server: Served) -> None:
 
 
 @pytest.mark.long
-def test_indexes_find_sessions_end_users_traces_and_the_next_page(tmp_path: Path) -> None:
+def test_indexes_find_sessions_end_users_flows_traces_and_the_next_page(tmp_path: Path) -> None:
     database = open_database(sqlite_url(str(tmp_path / "x.db")), [SCHEMA])
     plans = {}
     with database.read() as connection:
@@ -108,14 +109,19 @@ def test_indexes_find_sessions_end_users_traces_and_the_next_page(tmp_path: Path
             "none": RecordFilter("t"),
             "session": RecordFilter("t", session="s", tag="x"),
             "end_user": RecordFilter("t", end_user="u"),
+            "flow": RecordFilter("t", flow="f"),
+            "flow and more": RecordFilter("t", flow="f", model="m"),
             "trace": RecordFilter("t", trace="0af7", model="m"),
         }.items():
             page_of_records(connection, criteria, 20, before=NOW_MS << PROCESS_BITS)
             plans[name] = " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1]}"))
     database.close()
     assert "USING INDEX records_tenant (tenant=? AND id<?)" in plans["none"]
-    assert "USING INDEX records_session (tenant=? AND session=? AND id<?)" in plans["session"]
+    assert "USING INDEX records_session_cost (tenant=? AND session=? AND id<?)" in plans["session"]
     assert "USING INDEX records_end_user (tenant=? AND end_user=? AND id<?)" in plans["end_user"]
+    assert all(
+        "USING INDEX records_flow (tenant=? AND flow=? AND id" in plans[name] for name in ("flow", "flow and more")
+    )
     assert "records_chunk (chunk=? AND trace>? AND trace<?)" in plans["trace"]
     assert not any("SCAN records" in plan or "TEMP B-TREE" in plan for name, plan in plans.items() if name != "trace")
 

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -435,8 +436,15 @@ def test_a_key_that_comes_again_gets_its_answer_and_its_canary_is_found_again(te
 
 def test_shadows_and_judges_see_no_canary_of_another_request(telling: Served, teller: CanaryLeakingUpstream) -> None:
     before = len(teller.received.bodies)
-    telling.ask(ENDPOINTS["chat"], {"model": "auto:falls", **question("chat", "as it is", "Serve tea.")})
-    until(lambda: {"large", "judge"} <= {str(each["model"]) for each in teller.received.bodies[before:]})
+    cups = count(1)
+
+    def judged() -> bool:
+        """A comparison is left out while another one runs."""
+        asked = question("chat", "as it is", f"Serve {next(cups)} cups of tea.")
+        telling.ask(ENDPOINTS["chat"], {"model": "auto:falls", **asked})
+        return {"large", "judge"} <= {str(each["model"]) for each in teller.received.bodies[before:]}
+
+    until(judged)
     seen = {model: set[str]() for model in ("mirror", "large", "judge")}
     for each in teller.received.bodies[before:]:
         messages: Any = each["messages"]

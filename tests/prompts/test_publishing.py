@@ -23,6 +23,7 @@ PUBLISH = """mutation($id: String!, $t: String!, $v: String) { publishPrompt(id:
 GREET = "---\nrole: user\n---\nPROMPT two\n"
 
 
+@pytest.mark.long
 def test_a_published_prompt_is_live_at_once_and_replaces_only_what_its_publisher_saw(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     file = tmp_path / "work" / "greet.md"

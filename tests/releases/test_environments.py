@@ -42,6 +42,12 @@ def run(home: Path, *words: str) -> Any:
     return made.json
 
 
+def planned_changes(home: Path) -> list[Any]:
+    """From staging to prod; none where a publication came between the look at what is live and the plan of it."""
+    made = sizewise("release", "plan", "staging", "prod", "--json", home=home)
+    return list(made.json["changes"]) if made.code == 0 else []
+
+
 def key_of(home: Path, environment: str, permissions: str = "ask") -> str:
     made = run(home, "keys", "create", environment, "--environment", environment, "--permissions", permissions)
     return str(made["secret"])

@@ -72,6 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.long
 def test_a_release_is_built_saved_once_and_compared_with_the_folder(server: Served) -> None:
     first = sizewise("release", "build", "--json", home=server.home)
     assert first.code == 0 and first.json["saved"] and first.json["new"], first.out + first.err

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_server import Served, environment
+from tests.decisions.test_decisions_served import CONFIG as DECISIONS
+from tests.decisions.test_decisions_served import Decides
+from tests.gateway.server_harness import beside
+from tests.running_server import Served, environment, serving
 from tests.sdks.apart import python
 from tests.sdks.test_eval_clients import environ, promptfoo
 from tests.walls.source import ROOT
@@ -73,7 +76,24 @@ def test_what_the_page_shows_of_promptfoo_runs(back: Served, tmp_path: Path) -> 
     )
 
 
+@pytest.mark.node
+def test_promptfoo_asks_for_decisions_as_the_page_shows(tmp_path: Path) -> None:
+    """Of a double in place of the model."""
+    config = tmp_path / "promptfooconfig.yaml"
+    config.write_text(BLOCKS["promptfoo"][2].replace("model: auto", "model: large"))
+    with (
+        beside(Decides) as upstream,
+        serving(tmp_path / "home", DECISIONS.format(url=upstream.url, keep="off")) as served,
+    ):
+        (result,) = promptfoo(served, tmp_path, config)
+        assert result["success"] and result["response"]["output"] == "billing", result
+        swapped = "{value: support}, {value: billing}"  # of two options the double chooses the first
+        config.write_text(config.read_text().replace("{value: billing}, {value: support}", swapped))
+        (result,) = promptfoo(served, tmp_path, config)
+        assert (result["response"]["output"], result["success"]) == ("support", False), result
+
+
 def test_every_block_of_the_page_is_run() -> None:
     counts = {title: len(found) for title, found in BLOCKS.items() if found}
-    assert counts == {"promptfoo": 2, "Inspect AI": 1, "DeepEval": 1, "lm-evaluation-harness": 1}
+    assert counts == {"promptfoo": 3, "Inspect AI": 1, "DeepEval": 1, "lm-evaluation-harness": 1}
     assert PAGE.read_text().count("```") == 2 * sum(counts.values())

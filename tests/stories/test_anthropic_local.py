@@ -53,6 +53,7 @@ def test_tokens_are_counted_as_the_model_then_reads_them(client: Anthropic) -> N
     assert counted.input_tokens == usage.input_tokens + (usage.cache_read_input_tokens or 0) > 10
 
 
+@pytest.mark.long
 def test_claude_codes_own_fields_are_no_hindrance_to_a_small_model(client: Anthropic) -> None:
     fields: Any = {
         "thinking": {"type": "adaptive", "display": "omitted"},

@@ -19,7 +19,8 @@ from sizewise.settings.storage import RecordsSettings
 from sizewise.storage.database import open_database, sqlite_url
 from sizewise.telemetry.stored_sizes import measure
 from sizewise.telemetry.tables import RECORDS
-from sizewise.telemetry.usage_report import UsageQuery, read_usage
+from sizewise.telemetry.usage_query import UsageQuery
+from sizewise.telemetry.usage_report import read_usage
 from sizewise.telemetry.usage_tables import COST
 from tests.fakes.webhook_receiver import WebhookReceiver, receiving
 from tests.graphql.graphql_client import graphql

@@ -1,11 +1,15 @@
-"""CI fails on a skip that is not listed, and the list names tests that are there, each with a reason and why."""
+"""CI fails on a skip that is not listed, and says what each suite came to; each skip that is listed says why."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import SKIPS, listed
 from tests.walls.source import ROOT
@@ -63,11 +67,51 @@ def test_the_list_names_tests_that_are_there_and_says_why_each_may_be_skipped() 
     assert [file for file, reason in listed() if not (ROOT / file).is_file() or not reason] == []
 
 
-def test_a_test_all_that_runs_out_of_time_fails() -> None:
+MAKEFILE = """
+check: ; @true
+whole: ; @echo "5 passed in 2.00s"
+broken: ; @echo "1 failed, 2 passed in 3.10s"; false
+slow: ; @sleep 60
+slow-and-broken: ; @echo "FAILED tests/it.py"; sleep 60
+test-all: """
+
+
+def ci(folder: Path, suites: str) -> tuple[int, list[str]]:
+    """The exit code and last lines of `.ci/run`, with such suites, three seconds, and all that Debian must bring."""
     script = (ROOT / ".ci" / "run").read_text()
-    assert "set -euo pipefail" in script and "--only-listed-skips" in script
-    assert "timeout --kill-after=30 70m make --keep-going test-all || code=$?" in script
-    assert script.rstrip().endswith('exit "$code"')
+    (folder / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", folder / ".ci")
+    (folder / "Makefile").write_text(MAKEFILE + suites)
+    (folder / "pyproject.toml").write_text('requires-python = ">=2.0"\n')
+    (folder / "bin").mkdir()
+    for line in script.partition("done <<'END'\n")[2].partition("END\n")[0].splitlines():
+        (folder / "bin" / line.split()[0]).symlink_to("/bin/true")
+    env = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "SUITES_S": "3"}
+    done = subprocess.run([folder / ".ci" / "run"], env=env, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout.rpartition("\n\n")[2].splitlines()
+
+
+def test_ci_ends_with_what_each_suite_came_to(tmp_path: Path) -> None:
+    code, said = ci(tmp_path, "whole slow whole")
+    assert code == 0, said
+    assert said[0].startswith("make whole: passed, ") and said[0].endswith(" s, 5 passed in 2.00s")
+    assert said[1].startswith("make slow: cut off, ")
+    assert said[2] == "make whole: not run, the time is over"
+    assert said[3].startswith("make test on python2.0: not run, ")
+
+
+@pytest.mark.parametrize(
+    ("suites", "why"),
+    [
+        ("broken whole", "make broken: failed (2), "),
+        ("whole slow-and-broken", "make slow-and-broken: cut off, and failed, "),
+        ("slow whole", "make slow: cut off, "),  # the first is never left out
+    ],
+)
+def test_ci_fails_where_a_suite_did_and_where_the_first_was_cut_off(tmp_path: Path, suites: str, why: str) -> None:
+    code, said = ci(tmp_path, suites)
+    assert code == 1
+    assert any(line.startswith(why) for line in said)
 
 
 def test_ci_runs_the_oldest_python_and_the_one_of_make_and_these_are_promised() -> None:
@@ -83,6 +127,5 @@ def test_ci_runs_the_oldest_python_and_the_one_of_make_and_these_are_promised() 
     assert locks and all(f"--python-version {oldest} " in line for line in locks)
     script = (ROOT / ".ci" / "run").read_text()
     assert """sed -n 's/^requires-python = ">=\\(.*\\)"$/\\1/p' pyproject.toml""" in script
-    assert (
-        'make -C "$beside" PYTHON="$oldest" test' in script and f"Python {oldest} " in (ROOT / "README.md").read_text()
-    )
+    assert 'make -C "$beside/clone" PYTHON="$oldest" test' in script
+    assert f"Python {oldest} " in (ROOT / "README.md").read_text()
