@@ -367,6 +367,7 @@ class ServerProcess:
             services.canaries,
             resources.file_attachments,
             live.environments,
+            *([services.shared_answers] if services.shared_answers is not None else ()),
             KnowledgeGenerations(live),
             EdgeReleases(live),
             SecretRotation(lambda: live.app.settings, live.rebuild),
@@ -442,6 +443,8 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
         url=resolve_secret(settings.database.url),
         role=process.role,
     )
+    if process.role.owns_store:
+        warn(encryption_problems(settings, services))
     locals = process.local_models()
     try:
         body_memory = BodyMemory()
@@ -462,7 +465,9 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             flow_files=process.flow_folder(settings, services),
             prompts=prompt_library(settings, services),
             eval_jobs=eval_jobs(settings, services),
-            tuning_jobs=TuningJobs(settings.home, settings.cache_dir, settings.config_file),
+            tuning_jobs=TuningJobs(
+                settings.home, settings.cache_dir, settings.config_file, on_cluster=bool(settings.jobs.ray)
+            ),
         )
         found = await process.discover(settings)
         certificates = process.load_certificates(settings)
@@ -587,6 +592,19 @@ def _end_requests(resources: Resources) -> None:
     resources.services.api_keys.authenticator.stop_in_flight()
     for call in resources.calls_in_flight.values():
         call.task.cancel()  # continues when its client leaves, but not past this point
+
+
+def encryption_problems(settings: Settings, services: Services) -> list[str]:
+    """Why stored data cannot be decrypted, or will not be by another server of the same database."""
+    if problem := services.key_rotation.problem:
+        return [problem]
+    wanted = settings.encryption
+    if settings.database.url and not (wanted.key or wanted.kms):
+        return [
+            "what this server encrypts in the shared database can only be decrypted with the key in its home. Give all"
+            " servers one key: [encryption] key, docs/how-to/many-machines.md"
+        ]
+    return []
 
 
 def warn(problems: list[str]) -> None:

@@ -17,7 +17,8 @@ from sizewise.alerts.series_state import SeriesValue
 from sizewise.auth.permissions import DEFAULT_TENANT
 from sizewise.money import PICO_PER_DOLLAR
 from sizewise.settings.alerts import CONDITION
-from sizewise.telemetry.tables import PENDING_STATUS, PROCESS_BITS, RECORDS
+from sizewise.telemetry.record_ids import PROCESS_BITS
+from sizewise.telemetry.tables import PENDING_STATUS, RECORDS
 
 Measured = dict[tuple[str, str], SeriesValue]
 """By organization and labels."""

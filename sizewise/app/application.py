@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import random
 
-from sizewise.app import routing_config
+from sizewise.app import model_connections, routing_config
 from sizewise.app.decision_explainer import DecisionExplainer, build_explainer
 from sizewise.app.decision_layer import DecisionLayer
 from sizewise.app.environments import Environments
@@ -86,12 +86,12 @@ class Application:
 
 def build_application(settings: Settings, resources: Resources, cards: tuple[ModelCard, ...]) -> Application:
     """Raises ConfigError. Changes no resource: `Application.apply` does."""
-    services, plugins, offload, epoch = resources.services, PluginRegistry(), resources.offload, resources.cache_epoch
-    client, local_models, connections = routing_config.connect(settings, cards, plugins, resources)
+    services, plugins, offload, caches = resources.services, PluginRegistry(), resources.offload, resources.caches
+    client, local_models, connections = model_connections.connect(settings, cards, plugins, resources)
     policies, names = routing_config.build_policies(settings, cards, plugins)
     certificate_models = load_certificate_models(policies, cards, routing_config.build_rule_judge(plugins))
     prediction = load_prediction(settings.trained_router, cards)
-    guardrails = routing_config.build_guardrails(settings, names, plugins, connections, offload)
+    guardrails = model_connections.build_guardrails(settings, names, plugins, connections, offload)
     monitored, large = monitored_policies(names.policy_plans), names.role_plan("large")
     explain = build_explainer(
         settings,
@@ -120,7 +120,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         health_check=connections.unavailable_reason,
         data_policy=explain.data_policy,
         affinity=explain.affinity,
-        limits=routing_config.build_attempt_limits(settings, connections, services.limiter),
+        limits=model_connections.build_attempt_limits(settings, connections, services.limiter),
         prediction=prediction,
         certificate_models=certificate_models,
         observer=shadow.observer,
@@ -136,7 +136,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
     # docs/explanation/how-a-request-flows.md lists them; a test compares the two.
     layers: list[Callable[[Handler], Handler]] = [
         # Next to the router: a hit replaces only the models, so every layer above still checks, counts and records it.
-        partial(with_response_cache, plan=names, settings=settings.response_cache, offload=offload, epoch=epoch),
+        partial(with_response_cache, plan=names, settings=settings, offload=offload, caches=caches),
         # Above the cache: what a certified ladder answers is not cached, and what it learns from is. Off by default.
         decisions.wrap,
         # Above both: a replay under an idempotency key is the first outcome, whatever the cache holds by now.

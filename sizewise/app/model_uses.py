@@ -9,8 +9,8 @@ from sizewise.errors import SizewiseError
 from sizewise.flows.language.types import Json
 from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.validator import parse_flow_text
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.flows.versions.store import FlowVersions
-from sizewise.flows.versions.tables import PublishedFlow
 
 MAX_KNOWN = 2_000
 """Flow versions whose models are remembered."""

@@ -61,3 +61,10 @@ def option_texts(options: Sequence[str]) -> list[str]:
     if len(names) == 1 and len(name := next(iter(names))) == 1:
         return [_encode(value[name[0]]).decode() for value in values]
     return list(options)
+
+
+def options_line(options: Sequence[str]) -> str:
+    """All of `options`, JSON texts, as people read them: strings without their quotes."""
+    texts = option_texts(options)
+    values = [msgspec.json.decode(text) for text in texts]
+    return ", ".join(value if isinstance(value, str) else text for value, text in zip(values, texts, strict=True))

@@ -11,9 +11,11 @@ from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.process_role import ALONE, ProcessRole
 from sizewise.app.services import Services
 from sizewise.app.tuning_jobs import TuningJobs
+from sizewise.cache.cache_epoch import CacheEpoch
 from sizewise.cache.idempotency import CallsInFlight
-from sizewise.cache.response_cache import CacheEpoch
+from sizewise.cache.shared_answers import SharedAnswers
 from sizewise.catalog.catalog_update import UpdateParser
+from sizewise.catalog.machine_speed import MachineSpeedOnce
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.file_search.attachment_worker import AttachmentWorker
 from sizewise.flows.executor import CompiledFlows, FlowStore
@@ -66,6 +68,7 @@ class Resources:
     file_attachments: AttachmentWorker = field(default_factory=AttachmentWorker)
     vector_stores: OpenStores = field(default_factory=OpenStores)
     catalog_updates: UpdateParser = field(default_factory=UpdateParser)
+    machine_speed: MachineSpeedOnce = field(default_factory=MachineSpeedOnce)
     sandbox: Sandbox = field(default_factory=Sandbox)
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
     offload: Offload = field(default_factory=Offload)
@@ -85,6 +88,11 @@ class Resources:
     @property
     def cache_epoch(self) -> CacheEpoch:
         return self.services.cache_epoch
+
+    @property
+    def caches(self) -> tuple[CacheEpoch, SharedAnswers | None]:
+        """What the response caches of all applications share."""
+        return self.services.cache_epoch, self.services.shared_answers
 
     @property
     def model_paces(self) -> ModelPaces:

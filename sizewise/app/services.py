@@ -46,12 +46,13 @@ from sizewise.batches import tables as batch_tables
 from sizewise.batches.batch_queue import BatchQueue
 from sizewise.batches.batch_store import BatchStore
 from sizewise.batches.tables import BatchRetention
-from sizewise.cache import background_tables, stored_response_tables
+from sizewise.cache import background_tables, shared_answer_tables, stored_response_tables
 from sizewise.cache import tables as cache_tables
 from sizewise.cache.background_responses import BackgroundResponses
 from sizewise.cache.background_store import BackgroundStore
+from sizewise.cache.cache_epoch import CacheEpoch
 from sizewise.cache.idempotency_store import IdempotencyStore
-from sizewise.cache.response_cache import CacheEpoch
+from sizewise.cache.shared_answers import SharedAnswers
 from sizewise.cache.stored_responses import StoredResponses
 from sizewise.catalog.self_tests import read_self_tests
 from sizewise.decisions import tables as decision_tables
@@ -146,12 +147,13 @@ from sizewise.telemetry.edges.machine_reports import MachineReports
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.otlp_exporter import OtlpExporter
 from sizewise.telemetry.payload_log import PayloadLog
+from sizewise.telemetry.record_ids import shared_process
 from sizewise.telemetry.record_retention import RecordRetention
 from sizewise.telemetry.record_store import RecordStore
 from sizewise.telemetry.size_limit import RecordsSizeLimit
 from sizewise.telemetry.span_tables import SPANS
 from sizewise.telemetry.spans import SpanRecorder
-from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, shared_process
+from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS
 from sizewise.telemetry.usage_rollup import UsageRollups, keep_usage, keep_usage_between
 from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
@@ -208,6 +210,7 @@ class Services:
     batches: BatchQueue
     idempotency: IdempotencyStore
     cache_epoch: CacheEpoch
+    shared_answers: SharedAnswers | None  # None: no other server uses the database
     erasure: Erasure
     documents: DocumentStore
     vector_stores: StoreRecords
@@ -382,6 +385,16 @@ def open_services(
             encryption=encryption, payload_log=payload_log, read=read, write=write, executor=executor
         )
         users, cache_epoch = UserAccounts(read, write, authenticator), CacheEpoch()
+        shared_answers = None
+        if url:
+            shared_answers = SharedAnswers(
+                encryption=encryption,
+                database=storage.database,
+                hashes=hashes,
+                epoch=cache_epoch,
+                stores=settings.response_cache.shared_max_bytes > 0,
+            )
+            opened.callback(shared_answers.close)
         erasure = Erasure(
             database=storage.database,
             writer=writer,
@@ -391,6 +404,7 @@ def open_services(
             users=users,
             accounts=AccountErasure(read, write, authenticator),
             cache_epoch=cache_epoch,
+            shared_answers=shared_answers,
         )
         api_keys = ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish)
         return Services(
@@ -482,6 +496,7 @@ def open_services(
                 retention_ms=settings.idempotency.retention_hours * HOUR_MS,
             ),
             cache_epoch=cache_epoch,
+            shared_answers=shared_answers,
             erasure=erasure,
             documents=DocumentStore(encryption, read, write_sync, executor),
             vector_stores=StoreRecords(encryption, read, write_sync, executor),
@@ -536,6 +551,7 @@ COMPONENTS = (
         stored_response_tables,
         background_tables,
         cache_tables,
+        shared_answer_tables,
         payload_tables,
         end_user_tables,
         span_tables,
@@ -565,6 +581,7 @@ COMPONENTS = (
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
+    shared_answer_tables.SEALED,
     *(factor_tables.SEALED, draft_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
     *(end_user_tables.SEALED, score_tables.SEALED, annotation_tables.SEALED),
@@ -662,6 +679,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
             max_rows=idempotency.max_rows,
             max_bytes=idempotency.max_bytes,
         ),
+        "cached answers": shared_answer_tables.AnswerRetention(settings.response_cache.shared_max_bytes),
         "batches": BatchRetention(settings.batches.retention_days * DAY_MS),
         "evals of the API": HostedEvalRetention(settings.evals.retention_days * DAY_MS, settings.evals.max_bytes),
         "files": file_tables.FileRetention(settings.files.retention_days * DAY_MS),

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import isfinite
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -67,6 +68,9 @@ class ApiClient:
         Raises the server's own error.
         """
         sent = {name: value for name, value in variables.items() if value is not UNSET}
+        for name, value in sent.items():
+            if isinstance(value, float) and not isfinite(value):
+                raise BadRequest(f"{name} is {value}", "use a number, such as 7")
         async with self.post("/graphql", {"query": query, "variables": sent}) as response:
             body = await response.read(MAX_RESPONSE_BYTES)
         return _data(body, shape)

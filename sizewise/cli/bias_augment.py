@@ -53,12 +53,15 @@ def augment(ctx: click.Context, /, data: Path, output: Path, way: str, words: Pa
     Example: sizewise bias augment examples.jsonl -o fair.jsonl
     """
     lexicon = suite_lexicon() if words is None else _lexicon(words)
+    held = output.with_name(output.stem + ".test.jsonl")
+    read = [each.resolve() for each in (data, test, words) if each is not None]
+    if taken := next((each for each in (output, held) if each.resolve() in read), None):
+        raise BadRequest(f"{str(taken)!r} is read, and would be written over", "give another file: -o FILE")
     examples = read_examples(data, test, "")
     made = _with_versions(examples.train, lexicon) if way == "versions" else _reweighed(examples.train, lexicon)
     touched = sum(bool(versions(each.input, lexicon)) for each in examples.train)
     if not touched:
         raise BadRequest(f"no row of {str(data)!r} mentions a group", f"name its words: --words FILE, {WORDS_HINT}")
-    held = output.with_name(output.stem + ".test.jsonl")
     write_file(output, _lines(made))
     write_file(held, _lines(examples.test))
     measured = asyncio.run(_measured(examples.train, made, examples.test, examples.answers, lexicon))

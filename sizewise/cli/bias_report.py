@@ -27,6 +27,9 @@ METHOD = (
 
 
 class ReportOptions(Struct, frozen=True):
+    """`references`: by dimension, those of the suite among them; `wanted`: the dimensions that were named."""
+
+    wanted: tuple[str, ...]
     references: Mapping[str, str]
     tolerance: float
     small: str
@@ -57,6 +60,7 @@ def report_options(verb: Callable[..., None]) -> Callable[..., None]:
         if not 0 < tolerance < 100:
             raise BadRequest(f"--tolerance is {tolerance:g}", "use points between 0 and 100, such as 5")
         options = ReportOptions(
+            wanted=tuple(each.partition("=")[0] for each in reference),
             references=references_of(reference),
             tolerance=tolerance / 100,
             small=small,
@@ -99,6 +103,10 @@ def report(ctx: click.Context, /, folder: Path, options: ReportOptions) -> None:
 def write_report(folder: Path, options: ReportOptions, small: str = "") -> int:
     """`small`: the small model of policies if the options name none. 1: a gap is found."""
     targets = measure(folder, options, small)
+    known = sorted({gap.dimension for target in targets for gap in target.gaps})
+    for each in options.wanted:
+        if each not in known:
+            raise BadRequest(f"there is no dimension {each!r}", f"known: {', '.join(known)}")
     for dimension, group in options.references.items():
         seen = {gap.group for target in targets for gap in target.gaps if gap.dimension == dimension}
         if seen and group not in seen:

@@ -66,7 +66,7 @@ def join(name: str, origin: str | None, release_key: str | None) -> None:
     click.echo(f"{name} reports to {said['origin']} by the key {made.id}")
     if not said["release_key"]:
         click.echo("  it takes no releases: no public key is known; give --release-key")
-    click.echo("If it runs already, restart it, or: sizewise settings reload")
+    click.echo("If it runs already, restart it.")
 
 
 class JoinedMachine(Struct):

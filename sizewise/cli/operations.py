@@ -1270,6 +1270,7 @@ class Decision(Struct, frozen=True, rename="camel"):
     cause: str
     options: list[str]
     instructions: str
+    question: str
     answers: NonNegativeSafeInt
     next_certification_at: NonNegativeSafeInt | None
     sampled: NonNegativeSafeInt
@@ -3665,8 +3666,8 @@ async def edge_keys(client: ApiClient) -> list[EdgeKey]:
 
 LIST_DECISIONS = """\
 query ListDecisions { decisions { ...Decision } } fragment Decision on Decision { id project model state cause options
-instructions answers nextCertificationAt sampled created changed certificate { ...DecisionCertificate } } fragment
-DecisionCertificate on DecisionCertificate { quality error taught certifiedOn isCertified share agreement
+instructions question answers nextCertificationAt sampled created changed certificate { ...DecisionCertificate } }
+fragment DecisionCertificate on DecisionCertificate { quality error taught certifiedOn isCertified share agreement
 calibrationError rungs { ...DecisionRung } } fragment DecisionRung on DecisionRung { rung inputs }
 """
 
@@ -3682,7 +3683,7 @@ async def list_decisions(client: ApiClient) -> list[Decision]:
 
 SHOW_DECISION = """\
 query ShowDecision($id: ID!) { decision(id: $id) { ...Decision } } fragment Decision on Decision { id project model
-state cause options instructions answers nextCertificationAt sampled created changed certificate {
+state cause options instructions question answers nextCertificationAt sampled created changed certificate {
 ...DecisionCertificate } } fragment DecisionCertificate on DecisionCertificate { quality error taught certifiedOn
 isCertified share agreement calibrationError rungs { ...DecisionRung } } fragment DecisionRung on DecisionRung { rung
 inputs }
@@ -3733,8 +3734,8 @@ async def measure_decision(client: ApiClient, *, id: str) -> DecisionMeasurement
 
 CERTIFY_DECISION = """\
 mutation CertifyDecision($id: ID!) { certifyDecision(id: $id) { ...Decision } } fragment Decision on Decision { id
-project model state cause options instructions answers nextCertificationAt sampled created changed certificate {
-...DecisionCertificate } } fragment DecisionCertificate on DecisionCertificate { quality error taught certifiedOn
+project model state cause options instructions question answers nextCertificationAt sampled created changed certificate
+{ ...DecisionCertificate } } fragment DecisionCertificate on DecisionCertificate { quality error taught certifiedOn
 isCertified share agreement calibrationError rungs { ...DecisionRung } } fragment DecisionRung on DecisionRung { rung
 inputs }
 """

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from sizewise.cli import operations
-from sizewise.cli.flow_publish import write_commit
+from sizewise.cli.flow_show import write_commit
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.prompt import SHORT

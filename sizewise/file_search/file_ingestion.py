@@ -20,10 +20,11 @@ from sizewise.handler import Request
 from sizewise.knowledge.document import Document
 from sizewise.knowledge.embedding_retry import RETRIED, Reauthenticate
 from sizewise.knowledge.file_types import detect_file_type
-from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload
+from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.knowledge.knowledge_service import KnowledgeService
 from sizewise.knowledge.load import MAX_FILE_BYTES, DocumentProcesses
 from sizewise.knowledge.open_stores import MADE_HERE_PREFIX
+from sizewise.knowledge.upload import DocumentUpload
 from sizewise.messages import EmbeddingRequest
 from sizewise.principal import Principal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -71,7 +72,7 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
         seen = msgspec.convert(merged, SizewiseOptions, strict=False)
     except msgspec.ValidationError as error:
         reason = (
-            str(error)
+            re.sub(r"Expected `str` matching regex \S+", 'expected an amount in dollars, such as "0.25"', str(error))
             .replace("Object contains unknown field", "there is no option named")
             .replace(" - at `$.", " - at `")
             .replace(" | null`", "`")

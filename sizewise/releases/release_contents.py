@@ -11,8 +11,8 @@ import msgspec
 from sizewise.errors import PathNotFound
 from sizewise.flows.language.flow_spec import MIN_VERSION_DIGITS
 from sizewise.flows.language.yaml_source import parse_yaml
+from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.flows.versions.store import VERSION, FlowVersions
-from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.prompts.prompt import PromptTemplate, parse_prompt
 from sizewise.releases.manifest import Json, Release
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 from sizewise.testing.wire_samples import WireSample, sample_for
 
-INTERVAL_S = 0.005  # seconds between two keep-alives of an endless response, and between two dripped bytes
-DRIPPING = 120  # bytes that drip; the rest is sent at once
+ENDLESS_S = 0.02  # seconds between two pieces of an endless response: a hundred of them at once are 5,000 a second
+DRIP_S = 0.005  # seconds between two dripped bytes
+DRIPPING = 40  # bytes that drip, so a busy machine ends in time; the rest is sent at once
 HUGE = 9 * 1024 * 1024  # bytes of a line, above any limit
 ENDLESS = 64 * 1024 * 1024  # bytes that a body announces and tries to send
 
@@ -152,7 +153,7 @@ async def _reset_word(x: FaultExchange) -> bool:
 
 async def _swallowed() -> None:
     """A reset discards data that the peer has not read: leaves it time to read."""
-    await asyncio.sleep(10 * INTERVAL_S)
+    await asyncio.sleep(0.05)
 
 
 async def _short(x: FaultExchange) -> bool:
@@ -190,7 +191,7 @@ async def _drips(x: FaultExchange) -> bool:
     await x.send_head()
     for byte in data[:DRIPPING]:
         await x.send_chunks(b"%c" % byte)
-        await asyncio.sleep(INTERVAL_S)
+        await asyncio.sleep(DRIP_S)
     await x.send_chunks(data[DRIPPING:])
     await x.send(b"0\r\n\r\n")
     return True
@@ -212,7 +213,7 @@ async def _endless(x: FaultExchange) -> bool:
     await x.send_chunks(*x.first_pieces)
     while True:
         await x.send_chunks(x.sample.text_frames[1] if x.stream else b" ")
-        await asyncio.sleep(INTERVAL_S)
+        await asyncio.sleep(ENDLESS_S)
 
 
 async def _flood(x: FaultExchange) -> bool:
@@ -229,7 +230,7 @@ async def _endless_comments(x: FaultExchange) -> bool:
         await x.send_head()
     while True:
         await (x.send_chunks(b": still here\n\n") if x.stream else x.send(b"HTTP/1.1 102 Processing\r\n\r\n"))
-        await asyncio.sleep(INTERVAL_S)
+        await asyncio.sleep(ENDLESS_S)
 
 
 # ---- HTTP -----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class WidgetStore:
             hint = "use up to 63 letters, digits, '.', '_' and '-'"
             raise BadRequest(f"{name[:100]!r} is not a valid widget name", hint, param="name")
         if any(each.name == name for each in await self.list(principal)):
-            raise Conflict(f"there is a widget {name!r}, or there was one", "use another name")
+            raise _name_taken(name)
         if usd_per_day <= 0:
             raise BadRequest("a widget needs a daily budget above 0", "such as 5.00", param="usdPerDay")
         checked = check_settings(settings)
@@ -90,7 +90,11 @@ class WidgetStore:
         )
         shown: dict[str, object] = {"target": target, "origins": " ".join(checked.origins)}
         event = audit_event(principal, principal.tenant, "widget.create", f"widget:{widget.id}", None, shown)
-        await self._write(lambda c: tables.insert_widget(c, widget, event))
+        try:
+            await self._write(lambda c: tables.insert_widget(c, widget, event))
+        except Conflict as error:  # another request made one of this name meanwhile
+            await self._api_keys.revoke(made.key.id, principal.tenant, principal)
+            raise _name_taken(name) from error
         return await self.find(widget.id)
 
     async def set(self, principal: Principal, widget: Widget, settings: WidgetSettings) -> Widget:
@@ -121,6 +125,10 @@ class WidgetStore:
         if found is None:
             raise PathNotFound("there is no such widget", "copy the tag of the page again")
         return found
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(f"there is a widget {name!r}, or there was one", "use another name")
 
 
 def check_settings(settings: WidgetSettings) -> WidgetSettings:

@@ -196,6 +196,7 @@ class GatewayWorker(ServerProcess):
             services.api_keys,
             services.measured_paces,
             live.environments,
+            *([services.shared_answers] if services.shared_answers is not None else ()),
             self._leases,
             secrets,
         )

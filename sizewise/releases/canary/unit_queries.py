@@ -13,7 +13,8 @@ from sqlalchemy import Connection, bindparam, case, delete, insert, select, upda
 
 from sizewise.releases.canary.split import Arm
 from sizewise.releases.canary.tables import ENTERED, UNITS, Canary, FailedUnit
-from sizewise.telemetry.tables import PROCESS_BITS, RECORDS
+from sizewise.telemetry.record_ids import PROCESS_BITS
+from sizewise.telemetry.tables import RECORDS
 
 UNIT_BYTES = 12
 CLIENT_LEFT = 499
