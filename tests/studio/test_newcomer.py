@@ -48,10 +48,10 @@ def asked_by(server: Served, node: str) -> int:
     return sum(row["node"] == node for row in graphql(server, RECORDS).data["records"]["rows"])
 
 
-def test_a_folder_of_documents_becomes_an_assistant(browser: Any, fresh: Served) -> None:
-    with tab(browser, fresh) as opened:
+def test_a_folder_of_documents_becomes_an_assistant(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, traffic.SETTINGS) as served, tab(browser, served) as opened:
         page = opened.page
-        page.goto(fresh.sign_in)
+        page.goto(served.sign_in)
         page.get_by_role("heading", name="Play").wait_for()
         page.get_by_role("link", name="Home", exact=True).click()
         documents = page.get_by_role("listitem").filter(has_text="Add your documents").get_by_role("link")
@@ -89,7 +89,7 @@ def test_a_folder_of_documents_becomes_an_assistant(browser: Any, fresh: Served)
         page.get_by_role("tab", name="Versions").click()
         page.get_by_text("by you").wait_for()
 
-        client = openai.OpenAI(base_url=f"{fresh.url}/v1", api_key=fresh.key)
+        client = openai.OpenAI(base_url=f"{served.url}/v1", api_key=served.key)
         answer = client.chat.completions.create(
             model="flow:lamp_help", messages=[{"role": "user", "content": QUESTION}]
         )
