@@ -257,6 +257,7 @@ class Figures:
     quarters_mb: dict[str, list[float]]
     slope_mb_per_hour: dict[str, tuple[float, float]]  # with two standard errors
     anonymous_slope_mb_per_hour: dict[str, tuple[float, float]]
+    looks: Memory  # all of it, for another look than a line
 
 
 async def soaked(rate: Rate, faults: Faults, memory: Memory, seconds: float, every_s: float) -> None:
@@ -318,6 +319,7 @@ def measured(minutes: float, per_second: int, every_s: float) -> Figures:
         quarters_mb={name: list(_quarters(sizes)) for name, sizes in memory.mb.items()},
         slope_mb_per_hour=slopes(memory.mb),
         anonymous_slope_mb_per_hour=slopes(memory.anonymous_mb),
+        looks=memory,
     )
 
 
