@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.auth.user_client import Browser as Client
-from tests.running_server import Served
+from tests.running_server import Served, until
 
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / ".venv" / "browser"
@@ -67,13 +67,20 @@ class Tab:
         """Kept where PICTURES says. A table of the page must fit a phone in any case."""
         self._kept(name)
         if self.page.viewport_size == PHONE:
-            assert self.page.evaluate(OUTSIDE) == []
+            self._fits()
         elif self.page.locator("main table").count():
             self.page.set_viewport_size(PHONE)
             self._kept(f"{name}-at-360")
-            assert self.page.evaluate(OUTSIDE) == []
+            self._fits()
             assert not self.scrolls_sideways()
             self.page.set_viewport_size(DESK)
+
+    def _fits(self) -> None:
+        """Within five seconds: a page that was made narrow is laid out in steps."""
+        with suppress(AssertionError):
+            until(lambda: not self.page.evaluate(OUTSIDE), seconds=5)
+        outside = self.page.evaluate(OUTSIDE)
+        assert not outside, outside
 
     def _kept(self, name: str) -> None:
         if folder := os.environ.get("PICTURES"):
