@@ -73,6 +73,8 @@ def mitigate(
     """
     if not 0 < promise <= 1:
         raise BadRequest(f"--promise is {promise:g}", "use a share such as 0.95")
+    if small == large:
+        raise BadRequest(f"--small and --large are both {small!r}", "name the model that is asked second as --large")
     if way == "by-group" and not dimension:
         raise BadRequest("a threshold for each group needs one dimension", "add --dimension NAME")
     rows = _rows(folder, small, large)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 
 import click
@@ -101,8 +102,8 @@ def sizewise() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ends the process."""
-    sys.excepthook = _unforeseen
     words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.excepthook = partial(_unforeseen, words)
     if sys.platform == "win32":
         sys.exit(_say(BadRequest("Sizewise does not run on Windows itself", _IN_WSL), words))
     try:
@@ -135,15 +136,19 @@ def _run(words: list[str]) -> int:
     return ended if isinstance(ended, int) else 0
 
 
-def _unforeseen(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
+def _unforeseen(words: list[str], kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
     """A bug in Sizewise: shows where, without a traceback or the exception message, which may hold prompt text."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-    click.echo(f"sizewise: internal error: {kind.__name__} at {where}", err=True)
-    click.echo("hint: this is a bug in Sizewise; please report this line", err=True)
+    code = _say(
+        SizewiseError(
+            f"internal error: {kind.__name__} at {where}", "this is a bug in Sizewise; please report this line"
+        ),
+        words,
+    )
     sys.stdout.flush()
-    os._exit(SizewiseError.exit_code)  # the interpreter would exit with 1, which means "no" here
+    os._exit(code)  # the interpreter would exit with 1, which means "no" here
 
 
 def _misused(wrong: click.ClickException, words: list[str]) -> BadRequest:

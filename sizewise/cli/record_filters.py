@@ -86,9 +86,12 @@ def filter_options(verb: F) -> F:
 
 
 def criteria(**given: object) -> RecordCriteria:
-    """Of the options' values; raises click.UsageError for an amount that is none."""
+    """Of the options' values. Raises click.UsageError for no amount, or a time that ends before it begins."""
     amount = given.get("min_cost")
     if amount is not None and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,12})?", str(amount)) is None:
         raise click.BadParameter(f"{amount!r} is no amount of dollars such as 0.05", param_hint="--min-cost")
+    since, until = given.get("since"), given.get("until")
+    if isinstance(since, int) and isinstance(until, int) and since >= until:
+        raise click.BadParameter("that is not before --until", param_hint="--since")
     found = {name: value for name, value in given.items() if value is not None and value != ""}
     return cast("RecordCriteria", found)  # the names and types are those of the options

@@ -190,9 +190,9 @@ def _time(at: int) -> str:
 
 def _hours(text: str) -> int:
     """'1d' -> 24. Raises BadRequest."""
-    found = re.fullmatch(r"(\d{1,6})(h|d|w)", text)
+    found = re.fullmatch(r"0*([1-9]\d{0,5})(h|d|w)", text)
     if found is None:
-        raise BadRequest(f"{text!r} is no time", "write it as 24h, 7d or 4w")
+        raise BadRequest(f"{text!r} is no length of time", "write it as 24h, 7d or 4w")
     return int(found[1]) * UNITS[found[2]]
 
 

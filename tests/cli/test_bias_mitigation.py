@@ -47,6 +47,7 @@ def test_a_router_that_trusts_too_much_on_one_dialect_is_mended_without_losing_q
     ("words", "said"),
     [
         (("--small", "s", "--large", "x"), "there are no answers of 'x'"),
+        (("--small", "s", "--large", "s"), "both 's'"),
         (("--small", "s", "--large", "l", "--by", "by-group"), "needs one dimension"),
         (("--small", "s", "--large", "l", "--dimension", "age"), "there is no dimension 'age'"),
         (("--small", "s", "--large", "l", "--promise", "95"), "--promise is 95"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -267,3 +268,16 @@ def _completed(words: str, home: Path) -> list[str]:
     done = sizewise(home=home, _SIZEWISE_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=number)
     assert not done.err
     return [line.removeprefix("plain,") for line in done.out.split()]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_bug_is_one_line_with_its_place_and_never_a_traceback(as_json: bool) -> None:
+    program = "import sys; sys.modules['sizewise.cli.fit'] = None; from sizewise.cli.main import main; main()"
+    words = ["fit", "qwen", *(["--json"] if as_json else [])]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, env=environment())
+    assert done.returncode == 3 and "Traceback" not in done.stdout + done.stderr
+    if as_json:
+        error = json.loads(done.stdout)["error"]
+        assert (error["code"], error["exit"]) == ("internal_error", 3) and "Error at " in error["message"]
+    else:
+        assert "internal error: ModuleNotFoundError at " in done.stderr and "report this line" in done.stderr

@@ -151,6 +151,7 @@ def test_without_pyarrow_the_error_says_how_to_install_it(server: Served, tmp_pa
     [
         (("--format", "parquet"), "stdout"),
         (("--since", "yesterday"), "24h"),
+        (("--since", "1h", "--until", "2h"), "not before --until"),
         (("--min-cost", "lots"), "dollars"),
         (("--out", "no/such/folder/x.jsonl"), "cannot write"),
         (("--format", "csv"), "jsonl"),

@@ -99,6 +99,7 @@ def test_filters_name_one_session_tag_or_end_user(server: Served) -> None:
         (("--since", "yesterday"), "7d"),
         (("--since", "1d", "--until", "2d"), "since"),
         (("--step", "5h"), "divide a day"),
+        (("--step", "0h"), "24h"),
         (("--step", "1h", "--since", "4w", "--first", "100"), "longer step"),
         (("--by", "end-user", "--by", "model"), "project and flow alone"),
         (("--by", "end-user", "--step", "1h"), "24 hours"),
