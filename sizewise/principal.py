@@ -18,6 +18,7 @@ class KeyScope(Struct, frozen=True, rename={"endpoints": "doors"}):
     policies: tuple[str, ...] = ()
     flows: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()  # CIDR ranges of client addresses
+    anonymous: bool = False  # held for people without an account: it starts no flow whose nodes act on something
 
 
 def name_matches(pattern: str, name: str) -> bool:

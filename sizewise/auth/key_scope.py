@@ -55,6 +55,7 @@ def narrow_scope(requested: KeyScope | None, limits: KeyScope | None) -> KeyScop
         policies=_within(requested.policies, limits.policies, str.__eq__, "policy"),
         flows=_within(requested.flows, limits.flows, str.__eq__, "flow"),
         networks=_within(requested.networks, limits.networks, _is_subnet, "network"),
+        anonymous=requested.anonymous or limits.anonymous,
     )
 
 

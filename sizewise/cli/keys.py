@@ -84,7 +84,11 @@ def _list() -> None:
 @click.option("--project", help="Restrict it to this project. [as the key that creates it]")
 @click.option("--own", is_flag=True, help="A personal key, disabled together with its user.")
 @click.option("--environment", help="Environment whose release answers it. [as the key that creates it]")
-@click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Minimum data class of all its requests.")
+@click.option(
+    "--data-class",
+    type=click.Choice(DATA_CLASSES),
+    help="Minimum data class of its requests; public: finds public documents.",
+)
 @click.option("--endpoint", "endpoints", multiple=True, help="Restrict it to this endpoint; repeatable, as all below.")
 @click.option(
     "--model",

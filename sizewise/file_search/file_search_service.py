@@ -217,7 +217,7 @@ class VectorStoreService:
         passages, scores = list[SearchResult](), list[float]()
         for query in wanted.queries:
             found = await self.knowledge.search(
-                request, store.id, query, limit=wanted.limit, alpha=wanted.alpha, where=wanted.where
+                request, store.id, query, limit=wanted.limit, alpha=wanted.alpha, where=wanted.where, own_uploads=True
             )
             passages += found.results
             scores += unit_scores([each.score for each in found.results])

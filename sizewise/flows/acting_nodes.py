@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sizewise.flows.compiled_flow import CompiledNode, Graph
 from sizewise.flows.executor import CompiledFlows, FlowStore
 from sizewise.flows.language.flow_spec import NodeSpec
 from sizewise.flows.node_registry import NodeRegistry
@@ -9,6 +10,18 @@ from sizewise.flows.node_registry import NodeRegistry
 SAFE_METHODS = ("GET", "HEAD")
 """By RFC 9110, 9.2.1: they ask for nothing but an answer."""
 SUBFLOW = "subflow"
+WAITING = ("approve", "wait")
+"""Kinds that act on nothing but the run itself."""
+
+
+def acting_node(graph: Graph) -> CompiledNode | None:
+    """The first that acts on something, or that calls a flow, which may."""
+    for each in graph.nodes:
+        if each.node_class.has_side_effects and each.kind_name not in WAITING:
+            return each
+        if each.body is not None and (inner := acting_node(each.body)) is not None:
+            return inner
+    return None
 
 
 async def first_acting_node(flows: FlowStore, compiled: CompiledFlows, tenant: str, project: str, name: str) -> str:

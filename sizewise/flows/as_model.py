@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sizewise.errors import BadRequest, ModelNotFound, PathNotFound
+from sizewise.errors import BadRequest, Forbidden, ModelNotFound, PathNotFound
+from sizewise.flows.acting_nodes import acting_node
 from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.dag_runner import flow_model_name, run_flow
 from sizewise.flows.engines.inline import InMemorySteps
@@ -71,6 +72,7 @@ class FlowModel:
         if chat.n > 1:
             raise BadRequest("a flow returns a single answer", "remove `n`", param="n")
         flow = await self._resolve(request, chat.model.removeprefix(MODEL_PREFIX))
+        _check_strangers(request, flow)
         options = replace(request.options, idempotency_key=None, policy=None)  # keeps `session`, which selects a memory
         traces: list[NodeTrace] = []
         id, principal = _run_id(request, flow), request.principal
@@ -101,6 +103,16 @@ class FlowModel:
             return await self._flows.load_flow(request, name.partition("@")[0], version)
         except PathNotFound as error:
             raise ModelNotFound(error.message, error.hint, param="model") from error
+
+
+def _check_strangers(request: Request, flow: CompiledFlow) -> None:
+    """A flow may be published anew with other nodes than a widget was made for. Raises Forbidden."""
+    scope = request.principal.scope
+    if scope is not None and scope.anonymous and (node := acting_node(flow.graph)) is not None:
+        raise Forbidden(
+            f"the node {node.id!r} of the flow acts on something ({node.kind_name}), and its visitors are strangers",
+            "publish a version without it, or ask with a key of your own",
+        )
 
 
 def _step_fields(trace: NodeTrace) -> dict[str, object]:

@@ -85,7 +85,7 @@ async def create_key(
             "sign in first",
             param="personal",
         )
-    expires, ends = _expiry(expires_in_days), await _creator_expiry(context)
+    expires, ends = _expiry(expires_in_days), await creator_expiry(context)
     if ends is not None and expires is not None and expires > ends:
         raise Forbidden(f"the key {principal.key_id!r} expires before that", "use fewer days, or another key")
     made = await context.services.api_keys.create(
@@ -94,7 +94,7 @@ async def create_key(
         permissions,
         tenant=principal.tenant,
         expires=ends if expires is None else expires,
-        data_class=_class(data_class, principal),
+        data_class=strictest_class(data_class, principal),
         user="" if service else principal.user_id,
         wide=principal.all_projects and project is None,
         scope=narrow_scope(
@@ -139,11 +139,11 @@ async def rotate_key(context: RequestContext, id: str, overlap_hours: float) -> 
         )
     if context.principal.scope is not None and narrow_scope(old.scope, context.principal.scope) != old.scope:
         raise Forbidden(f"the key {id!r} has fewer restrictions than yours", "use a key without restrictions")
-    if _class(old.data_class, context.principal) != old.data_class:
+    if strictest_class(old.data_class, context.principal) != old.data_class:
         raise Forbidden(f"the key {id!r} has a less strict data class than yours", "use a key with the same data class")
     if old.user and old.user != context.principal.user_id:
         raise Forbidden(f"the key {id!r} is another user's personal key", "revoke it; its owner can create a new one")
-    ends = await _creator_expiry(context)
+    ends = await creator_expiry(context)
     if ends is not None and (old.expires is None or old.expires > ends):
         raise Forbidden(f"the key {id!r} expires later than yours", "use a key that expires later")
     accounts = context.services.api_keys
@@ -182,7 +182,7 @@ async def keys_created_by(context: RequestContext, user: str) -> list[ApiKey]:
     return [key for key in good if is_allowed(context.principal, "read_keys", key_resource(key))]
 
 
-async def _creator_expiry(context: RequestContext) -> int | None:
+async def creator_expiry(context: RequestContext) -> int | None:
     """When the caller's own key expires, which limits the keys that it creates; None: never."""
     found = await context.services.api_keys.list(context.principal.tenant)
     return next((key.expires for key in found if key.id == context.principal.key_id), None)
@@ -192,7 +192,7 @@ def key_resource(key: ApiKey) -> Resource:
     return Resource(key.tenant, key.project, key.user, f"key:{key.id}")
 
 
-def _class(said: DataClass | None, principal: Principal) -> DataClass | None:
+def strictest_class(said: DataClass | None, principal: Principal) -> DataClass | None:
     known = [each for each in (said, principal.data_class) if each is not None]
     return strictest(*known) if known else None
 

@@ -9,17 +9,17 @@ from msgspec.structs import replace
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, PathNotFound
+from sizewise.flows.acting_nodes import WAITING
 from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.validator import parse_flow_text
 from sizewise.graphql.context import RequestContext
+from sizewise.graphql.keys import creator_expiry, strictest_class
 from sizewise.graphql.model_type import FieldValues
 from sizewise.limits.rules import format_amount
 from sizewise.widgets.tables import Widget, WidgetSettings
 
 FIVE_DOLLARS = 5 * 10**12
 """A day, in pico-dollars."""
-WAITING = ("approve", "wait")
-"""Kinds that act on nothing but the run itself."""
 
 
 async def widgets(context: RequestContext) -> list[FieldValues]:
@@ -43,9 +43,12 @@ async def create_widget(
     data_class: DataClass = "public",
     **given: object,
 ) -> FieldValues:
-    """Raises BadRequest for a target that is none, or a flow with effects; Conflict, Forbidden."""
+    """No visitor may do what the caller may not. Raises BadRequest for a target that is none, or a flow with effects;
+    Conflict, Forbidden.
+    """
     _require_keys(context)
     principal = context.principal
+    require_permission(principal, "ask", Resource(principal.tenant, principal.project))
     await _check_target(context, target)
     settings = replace(WidgetSettings(), origins=tuple(origins), **_said(given))
     made = await context.services.widgets.create(
@@ -54,7 +57,8 @@ async def create_widget(
         target,
         settings,
         usd_per_day=FIVE_DOLLARS if usd_per_day is None else usd_per_day,
-        data_class=data_class,
+        data_class=strictest_class(data_class, principal) or data_class,
+        expires=await creator_expiry(context),
     )
     return _widget(context, made)
 

@@ -101,9 +101,11 @@ class KnowledgeService:
         max_data_class: DataClass | None = None,
         documents: Sequence[str] = (),
         where: TagFilter | None = None,
+        own_uploads: bool = False,
     ) -> SearchResponse:
-        """Passages that `request.principal` may read, best first. `max_data_class`: excludes stricter classes. `alpha`:
-        0..1, overrides `mode`.
+        """Passages that `request.principal` may read, best first. `max_data_class`: excludes stricter classes, as does
+        a key of the class `public`, which anybody may hold, unless these are `own_uploads`. `alpha`: 0..1, overrides
+        `mode`.
 
         Raises PathNotFound, BadRequest, and the errors of the embedding model and the vector store. The caller must
         keep the results at `strictest_data_class`.
@@ -137,9 +139,7 @@ class KnowledgeService:
                 alpha=weigh,
                 limit=min(MAX_RESULTS, limit if said.rerank == "none" else max(10, RERANK_FACTOR * limit)),
                 readers=reader_ids(principal),
-                data_classes=DATA_CLASSES
-                if max_data_class is None
-                else DATA_CLASSES[: DATA_CLASSES.index(max_data_class) + 1],
+                data_classes=_found_classes(principal, max_data_class, own_uploads=own_uploads),
                 documents=tuple(documents),
                 where=None if where is None else _hash_filter(where, terms),
                 data_class=given.data_class,
@@ -527,6 +527,12 @@ def reader_ids(principal: Principal) -> tuple[str, ...]:
             ),
         ),
     )
+
+
+def _found_classes(principal: Principal, most: DataClass | None, *, own_uploads: bool) -> tuple[DataClass, ...]:
+    if principal.data_class == "public" and not own_uploads:
+        most = "public"
+    return DATA_CLASSES if most is None else DATA_CLASSES[: DATA_CLASSES.index(most) + 1]
 
 
 def _may_read(principal: Principal, document: DocumentRecord) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from sizewise.auth.api_keys import ApiKeys, audit_event
+from sizewise.auth.key_scope import narrow_scope
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, Conflict, PathNotFound
 from sizewise.limits.rate_limiter import Limiter
@@ -53,8 +54,12 @@ class WidgetStore:
         *,
         usd_per_day: int,
         data_class: DataClass = "public",
+        expires: int | None = None,
     ) -> Widget:
-        """`usd_per_day`: pico-dollars. Raises BadRequest, Conflict for a name that exists."""
+        """`usd_per_day`: pico-dollars. `expires`: unix ms. Its key is for nothing that the caller's own is not for.
+
+        Raises BadRequest, Forbidden, Conflict for a name that exists.
+        """
         if NAME.fullmatch(name) is None:
             hint = "use up to 63 letters, digits, '.', '_' and '-'"
             raise BadRequest(f"{name[:100]!r} is not a valid widget name", hint, param="name")
@@ -64,14 +69,15 @@ class WidgetStore:
             raise BadRequest("a widget needs a daily budget above 0", "such as 5.00", param="usdPerDay")
         checked = check_settings(settings)
         kind, _, goal = target.partition(":")
-        scope = KeyScope(endpoints=("chat",), **{"policies" if kind == "auto" else "flows": (goal,)})
+        wanted = KeyScope(endpoints=("chat",), **{"policies" if kind == "auto" else "flows": (goal,)}, anonymous=True)
         made = await self._api_keys.create(
             principal.project,
             f"widget {name}",
             ("ask",),
             tenant=principal.tenant,
+            expires=expires,
             data_class=data_class,
-            scope=scope,
+            scope=narrow_scope(wanted, principal.scope),
             environment=principal.environment,
             actor=principal,
         )
