@@ -29,8 +29,8 @@ from sizewise.storage.backup.state_files import other_entries
 def backup(file: Path, without_key: bool, force: bool) -> None:
     """Back up the home to one file, while the server runs.
 
-    FILE holds the databases, the settings file, flows, prompts, and the encryption key if that is in the home: keep it
-    as secret as the home. Stop the server first to include the vectors of knowledge bases.
+    FILE holds the databases, the settings file, flows, prompts, evals, adapters, and the encryption key if that is in
+    the home: keep it as secret as the home. Stop the server first to include the vectors of knowledge bases.
 
     \b
     Example: sizewise backup /backup/sizewise.tar

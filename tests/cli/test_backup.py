@@ -347,6 +347,12 @@ def test_what_stands_beside_the_home_comes_into_it(backed_up: tuple[Path, str, s
     (etc / "flows" / "one.yaml").write_text("name: one")
     (etc / "prompts").mkdir()
     (etc / "prompts" / "greet.md").write_text("Say hello.")
+    (etc / "evals" / "smoke").mkdir(parents=True)
+    (etc / "evals" / "smoke" / "suite.yaml").write_text("name: smoke")
+    tuned = home / "tuning" / "intents"
+    tuned.mkdir(parents=True)
+    for name in ("run.json", "adapter.gguf", "checkpoint.pt", "examples.jsonl"):
+        (tuned / name).write_text(name)
     (home / "offered-models.json").write_text("{}")
     done = sizewise("backup", str(tmp_path / "x.tar"), "--config", str(etc / "sizewise.toml"), home=home)
     assert done.code == 0 and "offered-models" not in done.err
@@ -356,6 +362,9 @@ def test_what_stands_beside_the_home_comes_into_it(backed_up: tuple[Path, str, s
     assert (tmp_path / "again" / "sizewise.toml").read_text() == ECHO
     assert (tmp_path / "again" / "flows" / "one.yaml").read_text() == "name: one"
     assert (tmp_path / "again" / "prompts" / "greet.md").read_text() == "Say hello."
+    assert (tmp_path / "again" / "evals" / "smoke" / "suite.yaml").read_text() == "name: smoke"
+    kept = sorted(each.name for each in (tmp_path / "again" / "tuning" / "intents").iterdir())
+    assert kept == ["adapter.gguf", "run.json"]
 
 
 def test_a_damaged_database_is_not_backed_up(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:

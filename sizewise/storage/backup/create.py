@@ -29,8 +29,8 @@ SPARE_BYTES = 16_000_000
 
 
 class HomeState(Struct, frozen=True, kw_only=True):
-    """Where the state of a home is. `settings_file`, and `project` with the folders `flows` and `prompts`: they may be
-    elsewhere, and go into the home at a restore. `uses_postgres`: the database is there. `key_is_elsewhere`: by
+    """Where the state of a home is. `settings_file`, and `project` with the folders `flows`, `prompts`, `evals`: they
+    may be elsewhere, and go into the home at a restore. `uses_postgres`: the database is there. `key_is_elsewhere`: by
     [encryption].
     """
 
@@ -88,6 +88,8 @@ def _plain_files(state: HomeState, with_key: bool) -> dict[str, Path]:
         found[state_files.SETTINGS] = state.settings_file
     for folder in state_files.PROJECT_FOLDERS:
         found |= {name: state.project / name for name in state_files.files_below(state.project, folder)}
+    tuned = state_files.files_below(state.home, state_files.TUNING)
+    found |= {name: state.home / name for name in tuned if name.endswith(state_files.TUNED_FILES)}
     return {name: path for name, path in found.items() if path.is_file()}
 
 

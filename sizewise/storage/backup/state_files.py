@@ -12,10 +12,12 @@ DATABASES = (DATABASE, ENGINE_DATABASE)
 KEY = "vault.key"
 SETTINGS = "sizewise.toml"
 PASSAGES = "passages"
-FILES = (*DATABASES, KEY, SETTINGS, "models.toml", "offered-models.json", "published-flows.json")
-PROJECT_FOLDERS = ("flows", "prompts")
+FILES = (*DATABASES, KEY, SETTINGS, "models.toml", "offered-models.json", "published-flows.json", "catalog-update.json")
+PROJECT_FOLDERS = ("flows", "prompts", "evals")
 """What people write beside the settings file."""
-FOLDERS = (PASSAGES, *PROJECT_FOLDERS)
+TUNING, TUNED_FILES = "tuning", ("run.json", "adapter.gguf")
+"""Of a tuning run: what it is, and what it made. Its checkpoints and texts are not kept."""
+FOLDERS = (PASSAGES, TUNING, *PROJECT_FOLDERS)
 STATE: Sequence[str] = (*(f"{name}{end}" for name in DATABASES for end in ("-wal", "-shm")), *FILES, *FOLDERS)
 """All that belongs to the state of a home. A log comes before its database: it must never meet another one."""
 TRANSIENT = ("server.lock", "server.json", "admin.token", "local.pem", "models.lock", "lost+found", ".restore-staged")
