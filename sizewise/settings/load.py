@@ -258,6 +258,10 @@ def _read(path: Path, content: bytes | None) -> FileSettings:
         for name, each in file.graphql.signers.items()
     }
     mcp = {name: _resolve_mcp_server(each, path.parent) for name, each in file.mcp.items()}
+    triggers = {
+        name: replace(each, secret=_resolve_reference(path.parent, each.secret)) for name, each in file.triggers.items()
+    }
+    git, edge, search = file.git, file.edge, file.web_search
     return replace(
         file,
         policies=MappingProxyType(policies),
@@ -273,6 +277,18 @@ def _read(path: Path, content: bytes | None) -> FileSettings:
         hosts=MappingProxyType(hosts),
         oidc=MappingProxyType(oidc),
         knowledge=MappingProxyType(knowledge),
+        triggers=MappingProxyType(triggers),
+        git=replace(
+            git,
+            token=_resolve_reference(path.parent, git.token),
+            webhook_secret=_resolve_reference(path.parent, git.webhook_secret),
+        ),
+        edge=replace(
+            edge,
+            token=_resolve_reference(path.parent, edge.token),
+            key=_resolve_reference(path.parent, edge.key),
+        ),
+        web_search=replace(search, key=_resolve_reference(path.parent, search.key)),
     )
 
 

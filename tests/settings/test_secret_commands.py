@@ -94,3 +94,22 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_a_path_begins_at_the_settings_file_in_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, f"echo {CANARY}")
+    (tmp_path / "key").write_text(CANARY)
+    file = tmp_path / "sizewise.toml"
+    file.write_text(
+        '[git]\nurl = "https://git.example/a.git"\ntoken = "exec:./secret.sh"\nwebhook_secret = "file:key"\n'
+        '[edge]\ntoken = "exec:./secret.sh"\nkey = "file:key"\n'
+        '[web_search]\nurl = "https://search.example"\nkey = "file:key"\n'
+        '[triggers.orders]\nflow = "orders"\nsecret = "exec:./secret.sh"\n'
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    its = load_settings(file, tmp_path / "home")
+    secrets = (its.git.token, its.git.webhook_secret, its.edge.token, its.edge.key)
+    for each in (*secrets, its.web_search.key, its.triggers["orders"].secret):
+        assert resolve_secret(each) == CANARY
