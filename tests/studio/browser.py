@@ -37,6 +37,7 @@ OUTSIDE = """() => {
 HEIGHT = "document.documentElement.scrollHeight"
 FRAMES = "() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 WAIT_MS = 60_000
+GRAPHQL = "**/graphql"
 
 
 def chromium() -> str:
@@ -47,6 +48,37 @@ def chromium() -> str:
     if found is None:
         pytest.skip("there is no Chromium here; on Debian: apt install chromium chromium-headless-shell")
     return found
+
+
+@dataclass
+class Held:
+    """Questions of a page that wait on their way to the server, those with `words` in them."""
+
+    page: Any
+    words: str
+    routes: list[Any] = field(default_factory=list)
+
+    def hold(self, route: Any) -> None:
+        if self.words in (route.request.post_data or ""):
+            self.routes.append(route)
+        else:
+            route.fallback()
+
+    def wait(self, count: int = 1) -> None:
+        """Until that many wait."""
+        until(lambda: self.page.wait_for_timeout(30) or len(self.routes) >= count)
+
+    def release(self) -> None:
+        """They go on to the server, and no other is held."""
+        self.page.unroute(GRAPHQL, self.hold)
+        for route in self.routes:
+            route.continue_()
+
+    def refuse(self, message: str) -> None:
+        """They are answered with this error, and no other is held."""
+        self.page.unroute(GRAPHQL, self.hold)
+        for route in self.routes:
+            route.fulfill(json={"data": None, "errors": [{"message": message}]})
 
 
 @dataclass
@@ -62,6 +94,12 @@ class Tab:
         self.page.goto(self.server.url + path)
         self.page.wait_for_selector("h1", timeout=WAIT_MS)
         self.page.wait_for_load_state("networkidle")
+
+    def hold(self, words: str) -> Held:
+        """From now on, questions to /graphql with these words in them wait."""
+        held = Held(self.page, words)
+        self.page.route(GRAPHQL, held.hold)
+        return held
 
     def picture(self, name: str) -> None:
         """Kept where PICTURES says. A table of the page must fit a phone in any case."""

@@ -1,4 +1,4 @@
-"""A server that dies while its page is open: the page says so, asks again by itself, and keeps what was typed."""
+"""A server that dies or is slow while its page is open: the page says so, asks by itself, keeps what was typed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.auth.user_client import new_user
-from tests.running_server import serving, until
+from tests.auth.user_client import Browser, new_user
+from tests.running_server import Served, serving, until
 from tests.studio import traffic
 from tests.studio.browser import tab
 from tests.studio.test_builder import TEXT, live, published
@@ -17,6 +17,11 @@ from tests.studio.test_pages import GO
 pytestmark = pytest.mark.browser
 DOWN = "The server does not answer."
 LOSES = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+SLOW = {
+    "/decisions/none": ("query DecisionDetail", "There is no such decision"),
+    "/small-models/tuning": ("query TuningRunList", "No tuning yet"),
+    "/small-models/tuning/none": ("query TuningRunDetail", "There is no such run"),
+}
 
 
 def test_a_page_outlives_its_server_and_keeps_what_was_typed(browser: Any, tmp_path: Path) -> None:
@@ -84,3 +89,19 @@ def test_what_was_typed_is_there_again_after_leaving_the_page_while_the_server_i
                 until(lambda: not page.evaluate(LOSES))
                 opened.open("/flows/left")
                 assert page.get_by_text("Here is what you typed").count() == 0, "the draft has it"
+
+
+@pytest.mark.parametrize("path", SLOW)
+def test_a_page_that_looks_again_waits_for_a_slow_answer(
+    browser: Any, server: Served, anna: Browser, path: str
+) -> None:
+    question, answer = SLOW[path]
+    with tab(browser, server, anna) as opened:
+        held = opened.hold(question)
+        opened.page.goto(server.url + path)
+        held.wait()
+        opened.page.wait_for_timeout(5_000)
+        assert len(held.routes) == 1, "what is not answered yet is not asked again"
+        held.release()
+        opened.page.get_by_text(answer).wait_for()
+        assert opened.wrong() == []
