@@ -91,6 +91,28 @@ def test_what_was_typed_is_there_again_after_leaving_the_page_while_the_server_i
                 assert page.get_by_text("Here is what you typed").count() == 0, "the draft has it"
 
 
+def test_a_proxy_that_lost_its_server_for_a_moment_ends_no_session(browser: Any, server: Served, anna: Browser) -> None:
+    asked: list[Any] = []
+
+    def away(route: Any) -> None:
+        asked.append(route)
+        route.fulfill(status=502, content_type="text/html", body="<h1>Bad Gateway</h1>")
+
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/records")
+        page.route("**/auth/session", away)
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        until(lambda: page.wait_for_timeout(30) or len(asked) > 2)
+        assert page.get_by_role("dialog").count() == 0
+        page.reload()
+        page.get_by_text("No page yet").wait_for()
+        page.unroute("**/auth/session", away)
+        page.get_by_role("heading", name="Records").wait_for()
+        assert page.get_by_role("dialog").count() == 0
+        assert [each for each in opened.wrong() if "502" not in each] == []
+
+
 @pytest.mark.parametrize("path", SLOW)
 def test_a_page_that_looks_again_waits_for_a_slow_answer(
     browser: Any, server: Served, anna: Browser, path: str

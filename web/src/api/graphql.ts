@@ -1,7 +1,7 @@
 // Asks /graphql one question; waits for a new sign-in where the session has ended; knows no page.
 import type { Document } from './document';
 import { asFailure, Failure, failureOf } from './failure';
-import { reach } from './reach.svelte';
+import { ofProxy, reach } from './reach.svelte';
 import { session } from './session.svelte';
 
 interface Answer<T> {
@@ -9,9 +9,6 @@ interface Answer<T> {
   errors?: { message: string }[];
   error?: { message: string };
 }
-
-/** Of a proxy whose server is not there. */
-const PROXY = [502, 503, 504];
 
 /** The whole data of a document. Throws Failure; an abort throws what `signal` holds. */
 export async function ask<Result, Variables>(
@@ -53,7 +50,7 @@ async function read<Result>(answer: Response): Promise<Result> {
   try {
     said = (await answer.json()) as Answer<Result>;
   } catch (cause) {
-    if (PROXY.includes(answer.status)) {
+    if (ofProxy(answer.status)) {
       void reach.lost();
       throw asFailure(cause);
     }

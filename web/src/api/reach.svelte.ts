@@ -40,10 +40,14 @@ class Reach {
   }
 }
 
-/** A proxy before a dead server answers with 502 to 504. */
+/** Of a proxy whose server is not there. */
+export function ofProxy(status: number): boolean {
+  return status >= 502 && status <= 504;
+}
+
 async function answers(): Promise<boolean> {
   try {
-    return (await fetch('/healthz', { cache: 'no-store' })).status < 502;
+    return !ofProxy((await fetch('/healthz', { cache: 'no-store' })).status);
   } catch {
     return false;
   }

@@ -1,6 +1,6 @@
 // Who is signed in and what they may do; the proof against forged requests is kept here and nowhere else.
 import { asFailure, type Failure, failureOf } from './failure';
-import { reach } from './reach.svelte';
+import { ofProxy, reach } from './reach.svelte';
 
 export interface Who {
   session: string;
@@ -20,6 +20,9 @@ export interface Who {
 
 type State = 'loading' | 'in' | 'out' | 'unreachable';
 
+const FIRST_MS = 500;
+const MOST_MS = 15_000;
+
 class Session {
   state = $state<State>('loading');
   who = $state.raw<Who | null>(null);
@@ -35,16 +38,13 @@ class Session {
     return this.who !== null && (permissions.length === 0 || permissions.some((each) => granted.includes(each)));
   }
 
+  /** Asks until the server says who is signed in, or that nobody is. */
   async load(): Promise<void> {
-    try {
-      const answer = await fetch('/auth/session');
-      if (answer.ok) this.#entered((await answer.json()) as Who);
-      else this.expire();
-    } catch {
+    for (let pause = FIRST_MS; !(await this.#look()); pause = Math.min(2 * pause, MOST_MS)) {
       if (this.state === 'loading') this.state = 'unreachable';
       void reach.lost();
       await reach.back();
-      await this.load();
+      await new Promise((again) => setTimeout(again, pause));
     }
   }
 
@@ -75,6 +75,19 @@ class Session {
   /** Resolves once someone is signed in. */
   async entered(): Promise<void> {
     if (this.state !== 'in') await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Whether the server answered. Another error than the end of the session leaves the page as it is. */
+  async #look(): Promise<boolean> {
+    try {
+      const answer = await fetch('/auth/session');
+      if (ofProxy(answer.status)) return false;
+      if (answer.ok) this.#entered((await answer.json()) as Who);
+      else if (answer.status === 401 || this.who === null) this.expire();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #post(path: string, body: Record<string, string>): Promise<Failure | null> {
