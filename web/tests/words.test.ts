@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { outcome, standings } from '../src/releases/words';
 import { dollars, sum } from '../src/words/money';
 import { share, several } from '../src/words/size';
-import { ago, duration } from '../src/words/time';
+import { ago, duration, moment } from '../src/words/time';
 
 describe('dollars', () => {
   test.each([
@@ -32,7 +32,18 @@ describe('times', () => {
     [840, '840 ms'],
     [2345, '2.35 s'],
     [200_000, '3 min 20 s'],
+    [9.96, '10 ms'],
+    [999.7, '1.00 s'],
+    [9_996, '10.0 s'],
+    [59_970, '1 min'],
+    [239_700, '4 min'],
+    [3_599_600, '1 h'],
+    [2 * 3_600_000 + 59.6 * 60_000, '3 h'],
   ])('%s ms is %s', (ms, shown) => expect(duration(ms)).toBe(shown));
+  test('the hour after midnight is the first of its day', () => {
+    const at = new Date(2026, 10, 30, 0, 5, 33).getTime();
+    expect(moment(at, at)).toMatch(/^00\D05\D33$/);
+  });
   test('the past is told in words', () => {
     expect(ago(0, 30_000)).toBe('just now');
     expect(ago(0, 3 * 3_600_000)).toBe('3 h ago');

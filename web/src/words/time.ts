@@ -6,7 +6,7 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const clock = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+const clock = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 const day = format({ day: 'numeric', month: 'short' });
 const full = format({ dateStyle: 'medium', timeStyle: 'medium' });
 
@@ -38,11 +38,15 @@ export function ago(at: number, now = Date.now()): string {
 /** `ms` -> `840 ms`, `2.4 s`, `3 min 20 s`. */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return 'unknown';
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  if (ms < SECOND) return `${Math.round(ms)} ms`;
-  if (ms < MINUTE) return `${(ms / SECOND).toFixed(ms < 10 * SECOND ? 2 : 1)} s`;
-  if (ms < HOUR) return both(Math.floor(ms / MINUTE), 'min', Math.round((ms % MINUTE) / SECOND), 's');
-  return both(Math.floor(ms / HOUR), 'h', Math.round((ms % HOUR) / MINUTE), 'min');
+  // What is rounded to a larger unit is told in it: never 1000 ms or 3 min 60 s.
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 9_995) return `${(ms / SECOND).toFixed(2)} s`;
+  if (ms < 59_950) return `${(ms / SECOND).toFixed(1)} s`;
+  const seconds = Math.round(ms / SECOND);
+  if (seconds < 3_600) return both(Math.floor(seconds / 60), 'min', seconds % 60, 's');
+  const minutes = Math.round(ms / MINUTE);
+  return both(Math.floor(minutes / 60), 'h', minutes % 60, 'min');
 }
 
 /** What is left of `total` after `done` in `ms`, as a range; empty if that is too little to tell. */
