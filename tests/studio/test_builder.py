@@ -72,6 +72,27 @@ def test_a_gesture_changes_the_text_and_nothing_else_and_is_undone(browser: Any,
         assert opened.wrong() == []
 
 
+def test_keys_go_through_the_picture_and_enter_presses_its_buttons(browser: Any, server: Served, anna: Browser) -> None:
+    published(server, "builder_keys")
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/flows/builder_keys")
+        page.locator("[data-node=first]").wait_for()
+        drawn = page.locator(".svelte-flow__viewport")
+        before = drawn.get_attribute("style")
+        page.get_by_role("button", name="Smaller", exact=True).focus()
+        page.keyboard.press("Enter")
+        until(lambda: page.wait_for_timeout(30) or drawn.get_attribute("style") != before)
+        assert page.get_by_role("tab", name="Text").get_attribute("aria-selected") == "true"
+        page.get_by_role("application", name="Picture of the flow").focus()
+        page.keyboard.press("ArrowRight")
+        page.locator(".card.selected").wait_for()
+        page.keyboard.press("Enter")
+        page.get_by_label("Name", exact=True).wait_for()
+        assert page.get_by_role("tab", name="Node").get_attribute("aria-selected") == "true"
+        assert opened.wrong() == []
+
+
 def test_an_edge_is_drawn_as_a_sentence_and_a_trial_shows_what_each_node_did(
     browser: Any, server: Served, anna: Browser
 ) -> None:

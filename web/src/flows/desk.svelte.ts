@@ -128,7 +128,8 @@ export class Desk {
   }
 
   key(event: KeyboardEvent): void {
-    if (['INPUT', 'TEXTAREA', 'SELECT'].includes((event.target as HTMLElement).tagName)) return;
+    const { tagName } = event.target as HTMLElement;
+    if (['INPUT', 'TEXTAREA', 'SELECT'].includes(tagName)) return;
     if (event.key.startsWith('Arrow') && !event.ctrlKey && !event.altKey && !event.metaKey) {
       const next = neighbour(this.picture, event.key);
       if (next) this.editing.selected = next;
@@ -137,6 +138,7 @@ export class Desk {
     }
     const action = actionOf(event);
     if (!action || (!this.mayEdit && CHANGES.includes(action))) return;
+    if (action === 'edit' && tagName === 'BUTTON') return; // Enter presses it
     event.preventDefault();
     this.acts[action]();
   }
