@@ -259,6 +259,25 @@ def test_a_bar_of_the_histogram_leads_to_its_requests(browser: Any, server: Serv
         assert opened.wrong() == []
 
 
+def test_the_tab_of_records_shows_all_of_them_again_and_the_way_back_those_before(
+    browser: Any, server: Served, anna: Browser
+) -> None:
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/records?outcome=failed")
+        outcome = page.get_by_label("Outcome")
+        assert outcome.input_value() == "failed"
+        some = page.locator("table.rows tbody tr").count()
+        page.get_by_role("navigation", name="Monitor").get_by_role("link", name="Records").click()
+        page.wait_for_url("**/records")
+        until(lambda: page.wait_for_timeout(30) or page.locator("table.rows tbody tr").count() > some)
+        assert outcome.input_value() == ""
+        page.go_back()
+        until(lambda: page.wait_for_timeout(30) or page.locator("table.rows tbody tr").count() == some)
+        assert outcome.input_value() == "failed"
+        assert opened.wrong() == []
+
+
 def test_a_few_letters_and_enter_go_anywhere_without_a_pointer(browser: Any, server: Served, anna: Browser) -> None:
     with tab(browser, server, anna) as opened:
         page = opened.page
