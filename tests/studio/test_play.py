@@ -163,6 +163,19 @@ def test_stop_stops_the_model(browser: Any, server: Served, anna: Browser) -> No
         assert opened.wrong() == []
 
 
+def test_a_thumb_is_of_one_answer(browser: Any, server: Served, anna: Browser) -> None:
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/play?m=echo/small")
+        for number in ("one", "two"):
+            page.get_by_label("Prompt").fill(f"Rate it [[say Answer {number}.]]")
+            page.get_by_role("button", name="Run").click()
+            page.get_by_text(f"Answer {number}.", exact=True).wait_for()
+            page.get_by_role("button", name="Good answer", pressed=False).click()
+            page.get_by_role("button", name="Good answer", pressed=True).wait_for()
+        assert opened.wrong() == []
+
+
 def test_what_a_request_is_refused_for_is_said_in_words(browser: Any, server: Served, anna: Browser) -> None:
     with tab(browser, server, anna) as opened:
         opened.open("/play?m=auto")
