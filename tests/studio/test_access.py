@@ -118,6 +118,34 @@ def test_a_person_is_invited_joins_by_the_link_and_is_shut_out(browser: Any, ser
         assert opened.wrong() == []
 
 
+def test_a_role_that_is_refused_is_not_shown_and_an_invitation_is_sent_once(
+    browser: Any, server: Served, anna: Browser
+) -> None:
+    new_user(server, "ida@example.com", "viewer")
+    with tab(browser, server, anna) as opened:
+        opened.open("/access/people")
+        page = opened.page
+        role = page.get_by_label("Role of ida@example.com")
+        held = opened.hold("mutation AccessSetRole")
+        role.select_option("developer")
+        held.wait()
+        held.refuse("Ida is on leave.")
+        page.get_by_role("alert").get_by_text("Ida is on leave.").wait_for()
+        until(lambda: role.input_value() == "viewer")
+        held = opened.hold("mutation AccessInvite")
+        page.get_by_label("Email").fill("jan@example.com")
+        page.get_by_role("combobox", name="Role", exact=True).select_option("viewer")
+        page.get_by_role("button", name="Invite").click()
+        assert page.get_by_role("button", name="Inviting …").is_disabled()
+        page.get_by_label("Email").press("Enter")
+        held.wait()
+        page.wait_for_timeout(300)
+        assert len(held.routes) == 1
+        held.release()
+        page.get_by_text("Send this link to jan@example.com.").wait_for()
+        assert opened.wrong() == []
+
+
 def test_the_audit_chain_is_verified_in_the_browser(browser: Any, server: Served, anna: Browser) -> None:
     with tab(browser, server, anna) as opened:
         opened.open("/access/audit")
