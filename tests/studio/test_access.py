@@ -146,6 +146,18 @@ def test_a_role_that_is_refused_is_not_shown_and_an_invitation_is_sent_once(
         assert opened.wrong() == []
 
 
+def test_where_a_browser_has_no_clipboard_the_text_is_selected(browser: Any, server: Served, anna: Browser) -> None:
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        opened.open("/prompts")
+        page.get_by_role("button", name="Copy").first.click()
+        page.get_by_role("button", name="Selected: press Ctrl C").wait_for()
+        shown = page.locator("figure pre").first.inner_text()
+        assert page.evaluate("getSelection().toString()").strip() == shown.strip() != ""
+        assert opened.wrong() == []
+
+
 def test_the_audit_chain_is_verified_in_the_browser(browser: Any, server: Served, anna: Browser) -> None:
     with tab(browser, server, anna) as opened:
         opened.open("/access/audit")
