@@ -19,6 +19,8 @@ from tests.older_records import make_older
 from tests.running_server import Served, serving, until
 from tests.studio import traffic
 from tests.studio.browser import tab
+from tests.studio.test_builder import published
+from tests.studio.test_trying import START
 
 pytestmark = pytest.mark.browser
 
@@ -219,6 +221,38 @@ def test_runs_are_filtered_and_one_is_cancelled_and_resumed(browser: Any, server
         page.get_by_role("button", name="Resume").click()
         page.get_by_role("row", name="check").get_by_text("waiting").wait_for()
         assert opened.wrong() == []
+
+
+def test_older_runs_come_once_and_are_of_the_list_that_is_shown(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, traffic.SETTINGS) as fresh:
+        published(fresh, "many")
+        for _ in range(65):
+            until(lambda: not graphql(fresh, START, f="many", i={"question": "Hello"}).errors)
+        with tab(browser, fresh, new_user(fresh, "anna@example.com", "owner")) as opened:
+            page = opened.page
+            opened.open("/runs")
+            rows = page.locator("tbody tr")
+            older = page.get_by_role("button", name="Show older runs")
+            assert rows.count() == 30
+            held = opened.hold("query RunList")
+            older.click()
+            page.get_by_role("button", name="Loading …").click()
+            held.wait()
+            assert len(held.routes) == 1
+            held.refuse("Not now.")
+            page.get_by_role("alert").filter(has_text="Not now.").get_by_role("button", name="Try again").click()
+            until(lambda: page.wait_for_timeout(30) or rows.count() == 60)
+            assert page.get_by_role("alert").count() == 0
+            held = opened.hold("query RunList")
+            older.click()
+            held.wait()
+            page.get_by_label("State").select_option("cancelled")
+            held.wait(2)
+            held.release()
+            page.get_by_text("No run fits").wait_for()
+            page.wait_for_load_state("networkidle")
+            assert rows.count() == 0, "those of the list before came too late"
+            assert opened.wrong() == []
 
 
 def test_an_alert_is_silenced_for_a_stated_time_and_heard_again(browser: Any, server: Served, anna: Browser) -> None:
