@@ -190,6 +190,29 @@ def test_a_lamatic_kit_is_dropped_and_opened_as_a_draft(browser: Any, fresh: Ser
         assert opened.wrong() == []
 
 
+def test_what_was_typed_for_a_trial_and_a_draft_from_words_outlive_a_look_at_another_view(
+    browser: Any, fresh: Served, lena: Browser
+) -> None:
+    published(fresh, "viewed")
+    new = "name: viewed\nnodes:\n  only:\n    kind: template\n    text: Hi\noutputs:\n  answer: '{{ only.text }}'"
+    with tab(browser, fresh, lena) as opened:
+        page = opened.page
+        opened.open("/flows/viewed?view=try")
+        page.get_by_label("question").fill("Typed once")
+        page.get_by_role("tab", name="Words").click()
+        page.get_by_label("What shall it do").fill(f"Say hi. [[pace 0.05]] [[say {new}]]")
+        page.get_by_role("button", name="Write a draft").click()
+        page.get_by_role("tab", name="Try").click()
+        assert page.get_by_label("question").input_value() == "Typed once"
+        page.get_by_role("tab", name="Words").click()
+        page.get_by_text("the check finds no mistake").wait_for()
+        page.get_by_role("tab", name="Text").click()
+        page.get_by_role("tab", name="Words").click()
+        page.get_by_role("button", name="Take it into the draft").click()
+        page.locator("[data-node=only]").wait_for()
+        assert opened.wrong() == []
+
+
 def test_a_flow_is_drafted_from_words_and_accepted_as_a_difference(browser: Any, fresh: Served, lena: Browser) -> None:
     published(fresh, "worded")
     new = "name: worded\\nnodes:\\n  only:\\n    kind: template\\n    text: Hi\\noutputs:\\n  answer: '{{ only.text }}'"

@@ -7,6 +7,7 @@ import { dollars } from '../words/money';
 import { duration } from '../words/time';
 import { actionOf, neighbour, type Action } from './canvas/keyboard';
 import { INPUTS, Picture } from './canvas/picture.svelte';
+import { Drafting } from './drafting.svelte';
 import type { FlowEditing } from './editing.svelte';
 import { duplicateNode, remove } from './gestures';
 import type { FlowEdge } from './queries';
@@ -28,6 +29,7 @@ const CHANGES: readonly Action[] = ['add', 'connect', 'duplicate', 'remove', 'pu
 export class Desk {
   readonly picture = new Picture();
   readonly trial = new Trial();
+  readonly drafting: Drafting;
   readonly mayEdit = session.may(['manage_flows']);
   /** Too narrow for canvas and views side by side. */
   small = $state(false);
@@ -45,6 +47,8 @@ export class Desk {
   #line = 0;
 
   constructor(readonly editing: FlowEditing) {
+    this.drafting = new Drafting(editing);
+    this.trial.fromRun = router.query.get('run') ?? '';
     const narrow = matchMedia('(max-width: 60rem)');
     this.small = narrow.matches;
     narrow.addEventListener('change', () => (this.small = narrow.matches));
@@ -141,6 +145,13 @@ export class Desk {
     if (action === 'edit' && tagName === 'BUTTON') return; // Enter presses it
     event.preventDefault();
     this.acts[action]();
+  }
+
+  /** Ends what runs for this flow. */
+  close(): void {
+    this.trial.stop();
+    this.drafting.stop();
+    this.editing.close();
   }
 
   #words(id: string): string {

@@ -22,6 +22,10 @@ export interface Wanted {
 }
 
 export class Trial {
+  /** What was typed for the next one, by input; the run whose values it takes; whether it may change things outside. */
+  inputs = $state<Record<string, string>>({});
+  fromRun = $state('');
+  effects = $state(false);
   running = $state(false);
   states = $state.raw<ReadonlyMap<string, NodeState>>(new Map());
   /** The flow's words as they stream. */
