@@ -13,10 +13,12 @@ from tests.auth.user_client import PASSWORD, Browser, new_user
 from tests.running_server import Served, serving, until
 from tests.studio import traffic
 from tests.studio.browser import ROOT, tab
+from tests.studio.test_builder import TEXT, published
 
 pytestmark = pytest.mark.browser
 ROUTES = (ROOT / "web" / "src" / "routes.ts").read_text()
 GO = "(path) => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
+FOCUS = "() => void dispatchEvent(new Event('focus'))"
 MOST_REQUESTS = 12
 LISTS = [path for path in PAGES if "{" not in path]
 
@@ -67,12 +69,73 @@ def test_a_session_that_ends_asks_for_a_new_one_over_the_page(browser: Any, serv
         opened.open("/play")
         opened.page.get_by_label("Prompt").fill("A prompt that must not be lost")
         ben.send("/auth/sign-out", {})
-        opened.page.evaluate("window.dispatchEvent(new Event('focus'))")
+        opened.page.evaluate(FOCUS)
         opened.page.get_by_label("Email").fill("ben@example.com")
         opened.page.get_by_label("Password").fill(PASSWORD)
         opened.page.get_by_role("button", name="Sign in").click()
         opened.page.get_by_role("dialog").wait_for(state="detached")
         assert opened.page.get_by_label("Prompt").input_value() == "A prompt that must not be lost"
+
+
+def test_a_page_is_loaded_anew_for_the_project_that_another_tab_chose(browser: Any, server: Served) -> None:
+    cleo = new_user(server, "cleo@example.com", "owner")
+    with tab(browser, server, cleo) as opened:
+        page = opened.page
+        opened.open("/access/keys")
+        page.evaluate("window.isBefore = true")
+        assert cleo.send("/auth/session", {"project": "lab"}).status == 200
+        page.evaluate(FOCUS)
+        page.get_by_role("button", name="cleo lab").wait_for()
+        assert not page.evaluate("window.isBefore"), "what it had read was of the other project"
+        page.get_by_role("heading", name="Keys").wait_for()
+        assert opened.wrong() == []
+
+
+def test_what_is_unsaved_as_another_tab_chooses_a_project_goes_back_to_its_own(browser: Any, server: Served) -> None:
+    kim = new_user(server, "kim@example.com", "owner")
+    published(server, "moved")
+    with tab(browser, server, kim) as opened:
+        page = opened.page
+        opened.open("/flows/moved?view=node&node=second")
+        held = opened.hold("mutation FlowDraftSave")
+        page.get_by_label("text text").fill("Heard: {{ first.text }}")
+        page.get_by_label("text text").press("Tab")
+        held.wait()
+        held.refuse("Not now.")
+        page.get_by_text("Not now.").wait_for()
+        assert kim.send("/auth/session", {"project": "lab"}).status == 200
+        page.evaluate(FOCUS)
+        page.get_by_role("heading", name="You are in the project lab now").wait_for()
+        assert page.get_by_role("heading", name="moved", exact=True).count() == 0
+        opened.picture("moved")
+        assert opened.inaccessible() == []
+        page.get_by_role("button", name="Go back to default").click()
+        page.get_by_text("Here is what you typed before it could be saved.").wait_for()
+        draft, typed = '{ flowDraft(name: "moved") { text } }', TEXT.replace("Said", "Heard").format(name="moved")
+        until(lambda: kim.graphql(draft).data["flowDraft"] == {"text": typed})
+        assert kim.send("/auth/session", {"project": "lab"}).status == 200
+        assert kim.graphql(draft).data["flowDraft"] is None
+        assert opened.wrong() == []
+
+
+def test_who_signs_in_over_the_page_of_another_sees_nothing_of_it(browser: Any, server: Served) -> None:
+    dan = new_user(server, "dan@example.com", "owner")
+    new_user(server, "eve@example.com", "owner")
+    with tab(browser, server, dan) as opened:
+        page = opened.page
+        opened.open("/access/keys")
+        page.get_by_role("button", name="New key").click()
+        page.get_by_label("Name").fill("of dan")
+        page.get_by_role("button", name="Create key").click()
+        secret = page.locator("figure", has_text="Key").locator("pre").first.inner_text()
+        dan.send("/auth/sign-out", {})
+        page.evaluate(FOCUS)
+        page.get_by_label("Email").fill("eve@example.com")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="eve default").wait_for()
+        assert secret not in page.content()
+        assert [each for each in opened.wrong() if "401" not in each] == []
 
 
 def test_what_somebody_may_not_open_is_not_offered_and_says_why(browser: Any, server: Served) -> None:

@@ -12,7 +12,7 @@ from tests.running_server import Served, serving, until
 from tests.studio import traffic
 from tests.studio.browser import tab
 from tests.studio.test_builder import TEXT, live, published
-from tests.studio.test_pages import GO
+from tests.studio.test_pages import FOCUS, GO
 
 pytestmark = pytest.mark.browser
 DOWN = "The server does not answer."
@@ -102,7 +102,7 @@ def test_a_proxy_that_lost_its_server_for_a_moment_ends_no_session(browser: Any,
         page = opened.page
         opened.open("/records")
         page.route("**/auth/session", away)
-        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        page.evaluate(FOCUS)
         until(lambda: page.wait_for_timeout(30) or len(asked) > 2)
         assert page.get_by_role("dialog").count() == 0
         page.reload()

@@ -2,7 +2,7 @@
 import { session } from './session.svelte';
 
 const texts = new Map<string, { value: object | string; asks: boolean }>();
-const place = (name: string): string => `${session.who?.user ?? ''} ${session.who?.project ?? ''} ${name}`;
+const place = (name: string): string => `${session.owner?.user ?? ''} ${session.owner?.project ?? ''} ${name}`;
 
 /** Null forgets it. With `asks` the browser asks before the tab is closed or loaded anew, which would lose it. */
 export function keep(name: string, value: object | string | null, asks = true): void {
@@ -17,6 +17,10 @@ export function kept<T extends object | string>(name: string): T | null {
 /** Whether loading the page anew would lose something. */
 export function unsaved(): boolean {
   return [...texts.values()].some((each) => each.asks);
+}
+
+export function forget(): void {
+  texts.clear();
 }
 
 addEventListener('beforeunload', (event) => {

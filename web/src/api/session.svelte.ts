@@ -18,7 +18,8 @@ export interface Who {
   second_factor?: string;
 }
 
-type State = 'loading' | 'in' | 'out' | 'unreachable';
+/** `moved`: the session is of another person or project than the page, which asks nothing any more. */
+type State = 'loading' | 'in' | 'out' | 'moved' | 'unreachable';
 
 const FIRST_MS = 500;
 const MOST_MS = 15_000;
@@ -26,10 +27,16 @@ const MOST_MS = 15_000;
 class Session {
   state = $state<State>('loading');
   who = $state.raw<Who | null>(null);
+  /** Who the session is of, where the page has moved. */
+  other = $state.raw<Who | null>(null);
+  /** Who the page is of, also after they signed out: what it has read and what was typed is of their project. */
+  owner: Who | null = null;
   #waiting: (() => void)[] = [];
+  #look: Promise<boolean> | null = null;
 
   get headers(): Record<string, string> {
-    return this.who ? { 'x-sizewise-csrf': this.who.csrf } : {};
+    const who = this.other ?? this.who;
+    return who ? { 'x-sizewise-csrf': who.csrf } : {};
   }
 
   /** Whether any of `permissions` is granted; without any, whether someone is signed in. */
@@ -40,7 +47,7 @@ class Session {
 
   /** Asks until the server says who is signed in, or that nobody is. */
   async load(): Promise<void> {
-    for (let pause = FIRST_MS; !(await this.#look()); pause = Math.min(2 * pause, MOST_MS)) {
+    for (let pause = FIRST_MS; !(await (this.#look = this.#answers())); pause = Math.min(2 * pause, MOST_MS)) {
       if (this.state === 'loading') this.state = 'unreachable';
       void reach.lost();
       await reach.back();
@@ -64,26 +71,27 @@ class Session {
       body: '{}',
     });
     this.who = null;
-    this.state = 'out';
+    this.#left();
   }
 
   /** The server refused the session: the sign-in dialog opens over the page. */
   expire(): void {
-    this.state = 'out';
+    if (this.state === 'in') this.state = 'out';
   }
 
-  /** Resolves once someone is signed in. */
+  /** Resolves once the one is signed in who the page is of; a look at who that is comes first. */
   async entered(): Promise<void> {
+    await this.#look;
     if (this.state !== 'in') await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** Whether the server answered. Another error than the end of the session leaves the page as it is. */
-  async #look(): Promise<boolean> {
+  async #answers(): Promise<boolean> {
     try {
       const answer = await fetch('/auth/session');
       if (ofProxy(answer.status)) return false;
       if (answer.ok) this.#entered((await answer.json()) as Who);
-      else if (answer.status === 401 || this.who === null) this.expire();
+      else if (answer.status === 401 || this.who === null) this.#left();
       return true;
     } catch {
       return false;
@@ -106,8 +114,20 @@ class Session {
     }
   }
 
+  #left(): void {
+    this.other = null;
+    this.state = 'out';
+  }
+
   #entered(who: Who): void {
+    const owner = (this.owner ??= who);
+    if (owner.user !== who.user || owner.project !== who.project) {
+      this.other = who;
+      this.state = 'moved';
+      return;
+    }
     this.who = who;
+    this.other = null;
     this.state = 'in';
     for (const go of this.#waiting.splice(0)) go();
   }
