@@ -1,1 +1,0 @@
-import"./vendor-CsC6NDrB.js";import{j as e}from"./kit-BoZt21PO.js";import{t}from"./Sessions-C0zCJ9LJ.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};

@@ -1,0 +1,1 @@
+import"./vendor-CsC6NDrB.js";import{N as e}from"./kit-CNcMDX-O.js";import{t}from"./Sessions-vN6WEyEc.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};

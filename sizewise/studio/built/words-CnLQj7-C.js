@@ -1,1 +1,0 @@
-import{E as e,v as t}from"./kit-BoZt21PO.js";function n(e){return e.isRunning?`running`:e.failure?`failed`:{training:`paused`,trained:`done`,promoted:`live`,refused:`fail`}[e.state]??e.state}function r(n){if(!n)return`not measured`;let r=n.bytes===null?`memory not measured yet`:`${t(n.bytes)} of memory`;return`${e(1e3*n.cpuSeconds)} of processor time, ${r}`}export{n,r as t};

@@ -1,0 +1,1 @@
+import{O as e,b as t}from"./kit-CNcMDX-O.js";function n(e){return e.isRunning?`running`:e.failure?`failed`:{training:`paused`,trained:`done`,promoted:`live`,refused:`fail`}[e.state]??e.state}function r(n){if(!n)return`not measured`;let r=n.bytes===null?`memory not measured yet`:`${t(n.bytes)} of memory`;return`${e(1e3*n.cpuSeconds)} of processor time, ${r}`}export{n,r as t};
