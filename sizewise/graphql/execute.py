@@ -181,13 +181,21 @@ def _status(errors: list[GraphQLError]) -> int:
     first = errors[0]
     if isinstance(first.original_error, SizewiseError):
         return first.original_error.status
-    return 400 if first.path is None else 500
+    return 400 if _is_of_request(first) else 500
+
+
+def _is_of_request(error: GraphQLError) -> bool:
+    """Whether the request is wrong, and no resolver failed: also a variable whose null an argument does not take, which
+    is seen only at its field.
+    """
+    return error.path is None or error.original_error is None or isinstance(error.original_error, GraphQLError)
 
 
 def _shown(error: GraphQLError, trace: str) -> OperationResult:
-    if error.original_error is None or error.path is None:  # the request is wrong; no resolver failed
+    cause = error.original_error
+    if cause is None or _is_of_request(error):
         return _bad(error)
-    return {**format_exception(error.original_error, trace), "path": error.path}
+    return {**format_exception(cause, trace), "path": error.path}
 
 
 def _bad(error: GraphQLError) -> OperationResult:

@@ -72,6 +72,11 @@ def test_explain_wants_a_prompt_or_a_body(echo: Served) -> None:
 
 
 @pytest.mark.long
+def test_a_variable_whose_null_an_argument_does_not_take_is_named(echo: Served) -> None:
+    answer = graphql(echo, "query($b: ID) { batches(before: $b) { id } }", b=None)
+    assert (answer.status, answer.code) == (400, "bad_request") and "'before'" in answer.message
+
+
 def test_money_is_told_exactly(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + PRICED) as server:
         said = server.chat("echo/small", "one two three")

@@ -57,9 +57,10 @@ class Held:
     page: Any
     words: str
     routes: list[Any] = field(default_factory=list)
+    is_over: bool = False
 
     def hold(self, route: Any) -> None:
-        if self.words in (route.request.post_data or ""):
+        if not self.is_over and self.words in (route.request.post_data or ""):
             self.routes.append(route)
         else:
             route.fallback()
@@ -70,15 +71,17 @@ class Held:
 
     def release(self) -> None:
         """They go on to the server, and no other is held."""
-        self.page.unroute(GRAPHQL, self.hold)
+        self.is_over = True
         for route in self.routes:
             route.continue_()
+        self.page.unroute(GRAPHQL, self.hold)
 
     def refuse(self, message: str) -> None:
         """They are answered with this error, and no other is held."""
-        self.page.unroute(GRAPHQL, self.hold)
+        self.is_over = True
         for route in self.routes:
             route.fulfill(json={"data": None, "errors": [{"message": message}]})
+        self.page.unroute(GRAPHQL, self.hold)
 
 
 @dataclass
