@@ -39,6 +39,7 @@ from sizewise.principal import KeyScope, Principal
 
 ADMIN_KEY_ID = "admin"
 
+_KEY_PREFIX = "sw-"
 _ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 characters that are hard to confuse
 _HINT = "send `Authorization: Bearer sw-...`: `sizewise up` prints one, `sizewise keys create` makes more"
 
@@ -71,7 +72,7 @@ def generate_key(
     now = time.time_ns() // 1_000_000
     if expires is not None and expires <= now:
         raise BadRequest(f"a key cannot expire in the past: {expires!r}", "use a future time, in unix milliseconds")
-    id = "sw-" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
+    id = _KEY_PREFIX + "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
     key_text = key_text or id + secrets.token_urlsafe(32)
     key = ApiKey(
         id=id,
@@ -323,23 +324,17 @@ class Authenticator:
         return found == principal and time.time() < self._expiry_by_id.get(principal.key_id, 0.0)
 
     def reauthenticate(self, key_id: str, user_id: str, tenant: str, project: str) -> Principal | None:
-        """The principal of a durable run's key or session, with current permissions; None if access was lost. A run
-        outlives the session that started it, as long as its user is active.
+        """The principal of stored work (a run, a batch, a background response) with current permissions; None if access
+        was lost. Work of a key ends with the key. Work of a session is its user's, in `project`: the session may have
+        ended, moved to another project or lack a second factor.
         """
-        found = self._index.principals_by_id.get(key_id)
-        if found is not None and found.tenant == tenant:
-            return found if time.time() < self._expiry_by_id.get(key_id, 0.0) else None
-        known = self.effective_roles.active_user(user_id, tenant) if user_id and not key_id.startswith("sw-") else None
-        return (
-            None
-            if known is None
-            else principal_of_session(
-                Session(
-                    id=key_id, tenant=tenant, user=user_id, digest="", project=project, created=0, seen=0, expires=0
-                ),  # of no method, so that a run goes on while its user enrolls a second factor
-                self.effective_roles,
-            )
+        if key_id == ADMIN_KEY_ID or key_id.startswith(_KEY_PREFIX):
+            found = self._index.principals_by_id.get(key_id)
+            return found if found is not None and found.tenant == tenant and self.is_valid(found) else None
+        session = Session(  # of no method, so that a run goes on while its user enrolls a second factor
+            id=key_id, tenant=tenant, user=user_id, digest="", project=project, created=0, seen=0, expires=0
         )
+        return principal_of_session(session, self.effective_roles)
 
     def key_creators(self, id: str) -> frozenset[str]:
         """Ids of the user or key that created this key, of the one that created that key, and so on. Not the admin

@@ -8,13 +8,40 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sizewise.app.services import open_services
 from sizewise.auth.api_keys import NewKey
 from sizewise.auth.authenticator import Authenticator, generate_key, load_or_create_admin_token
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES, expand_actions
+from sizewise.auth.users.effective_roles import NO_RULE, SecondFactorRule
+from sizewise.auth.users.tables import Membership, Session, User, UserSnapshot
 from sizewise.errors import BadRequest, ConfigError, ExternalFailure, InvalidApiKey, PathNotFound
 from tests.running_server import until
+
+ADA = User(
+    id="us-ada",
+    tenant="local",
+    email="ada@example.com",
+    name="Ada",
+    role="",
+    password="",
+    issuer=None,
+    subject=None,
+    created=0,
+)
+SESSION = Session(
+    id="ss-ada",
+    tenant="local",
+    user="us-ada",
+    digest="00",
+    project="A",
+    created=0,
+    seen=0,
+    expires=2**50,
+    method="password",
+)
+MEMBER = tuple(Membership("local", "us-ada", project, "developer") for project in ("A", "B"))
 
 
 def test_a_key_is_its_owner_and_carries_what_it_may(tmp_path: Path) -> None:
@@ -119,6 +146,64 @@ def test_a_key_revoked_while_new_settings_are_prepared_stays_revoked() -> None:
     apply()
     with pytest.raises(InvalidApiKey):
         keys.authenticate(text)
+
+
+def people(snapshot: UserSnapshot, rule: SecondFactorRule = NO_RULE) -> Authenticator:
+    keys = Authenticator("sw-admin-token")
+    keys.prepare(BUILTIN_ROLES, 60.0, second_factor=rule)()
+    keys.load(1, [], snapshot)
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("sessions", "rule"),
+    [
+        ((SESSION,), NO_RULE),
+        ((replace(SESSION, expires=1),), NO_RULE),
+        ((replace(SESSION, project="B"),), NO_RULE),
+        ((SESSION,), SecondFactorRule(of_everyone=True)),
+        ((), NO_RULE),
+    ],
+    ids=["live", "expired", "in another project", "without the second factor", "gone"],
+)
+def test_what_a_session_started_goes_on_as_its_user(sessions: tuple[Session, ...], rule: SecondFactorRule) -> None:
+    keys = people(UserSnapshot((ADA,), MEMBER, sessions), rule)
+    found = keys.reauthenticate("ss-ada", "us-ada", "local", "A")
+    assert found is not None
+    assert (found.key_id, found.user_id, found.project, found.all_projects) == ("ss-ada", "us-ada", "A", False)
+    assert found.permissions == BUILTIN_ROLES["developer"]
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        UserSnapshot((replace(ADA, disabled=1),), MEMBER, (SESSION,)),
+        UserSnapshot((ADA,), MEMBER[1:], (SESSION,)),
+        UserSnapshot((), (), (SESSION,)),
+        UserSnapshot((replace(ADA, tenant="other"),), MEMBER, (SESSION,)),
+    ],
+    ids=["disabled", "no longer in the project", "removed", "of another organization"],
+)
+def test_what_a_session_started_ends_with_its_users_access(snapshot: UserSnapshot) -> None:
+    assert people(snapshot).reauthenticate("ss-ada", "us-ada", "local", "A") is None
+
+
+def test_what_a_session_started_has_the_permissions_that_its_user_has_now() -> None:
+    keys = people(UserSnapshot((ADA,), (replace(MEMBER[0], role="viewer"),), (SESSION,)))
+    found = keys.reauthenticate("ss-ada", "us-ada", "local", "A")
+    assert found is not None and "ask" not in found.permissions
+
+
+def test_what_a_key_started_ends_with_the_key() -> None:
+    key, text = generate_key(project="A", user="us-ada")
+    keys = people(UserSnapshot((ADA,), MEMBER))
+    keys.load(2, [key], UserSnapshot((ADA,), MEMBER))
+    assert keys.reauthenticate(key.id, "us-ada", "local", "A") == keys.authenticate(text)
+    assert keys.reauthenticate("admin", "", "local", "A") == keys.authenticate("sw-admin-token")
+    keys.load(3, [replace(key, expires=1)], UserSnapshot((ADA,), MEMBER))
+    assert keys.reauthenticate(key.id, "us-ada", "local", "A") is None
+    keys.load(4, [], UserSnapshot((ADA,), MEMBER))
+    assert keys.reauthenticate(key.id, "us-ada", "local", "A") is None
 
 
 def test_the_first_key_is_made_once_and_a_brought_one_takes_its_place(tmp_path: Path) -> None:
