@@ -125,6 +125,10 @@ def server_stopping() -> ServerStopping:
     return ServerStopping("the server stops before the answer was complete", "retry", retry_after=1)
 
 
+def session_ended() -> InvalidApiKey:
+    return InvalidApiKey("the session has ended", "sign in again, at /sign-in")
+
+
 FixedPrincipals = Mapping[bytes, tuple[Principal, float]]
 """Digest of a key -> principal, and its expiry in unix seconds."""
 
@@ -298,7 +302,7 @@ class Authenticator:
         if found is None:
             raise InvalidApiKey("you are not signed in", "sign in again, at /sign-in")
         if now >= found[1].expires / 1000 or now - self.last_used[found[1].id] > self._idle_s:
-            raise InvalidApiKey("the session has ended", "sign in again, at /sign-in")
+            raise session_ended()
         self.last_used[found[1].id] = now
         return found
 

@@ -16,7 +16,7 @@ from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.auth import tables
 from sizewise.auth.api_keys import audit_event
-from sizewise.auth.authenticator import Authenticator, digest
+from sizewise.auth.authenticator import Authenticator, digest, session_ended
 from sizewise.auth.user_accounts import DAY_MS, new_id
 from sizewise.auth.users import attempt_tables, link_tables, logout_tables
 from sizewise.auth.users import tables as user_tables
@@ -89,16 +89,16 @@ class Sessions:
 
         def work(c: Transaction) -> None:
             user_tables.revoke_oldest_sessions(c, user.tenant, user.id, now, MAX_SESSIONS_PER_USER - 1)
-            user_tables.upsert_session(c, made)
+            user_tables.add_session(c, made)
 
         await self._commit(work, told)
         return NewSession(made, token)
 
     async def end(self, session: Session, actor: Principal) -> None:
         """Invalid from now on; stops requests in flight."""
-        over = replace(session, revoked=time.time_ns() // 1_000_000)
+        now = time.time_ns() // 1_000_000
         told = audit_event(actor, session.tenant, "session.end", f"session:{session.id}")
-        await self._commit(lambda c: user_tables.upsert_session(c, over), told)
+        await self._commit(lambda c: user_tables.revoke_session(c, session.id, now), told)
 
     async def end_all(self, user: User, actor: Principal) -> None:
         """Ends all sessions of a user and stops their requests in flight."""
@@ -107,15 +107,22 @@ class Sessions:
         await self._commit(lambda c: user_tables.revoke_sessions(c, user.tenant, user.id, now), told)
 
     async def switch_project(self, session: Session, project: str, actor: Principal) -> Session:
-        """Moves the session to another project. Raises PathNotFound if the user is not in it."""
+        """Moves the session to another project. Raises PathNotFound if the user is not in it, InvalidApiKey if the
+        session has ended.
+        """
         user = self._authenticator.effective_roles.users[session.user]
         if not project or self._initial_project(user, project) is None:
             raise PathNotFound(f"you are not in a project {project[:100]!r}", _ASK_ADMIN_HINT)
-        moved = replace(session, project=project)
         before, after = {"project": session.project}, {"project": project}
         told = audit_event(actor, session.tenant, "session.move", f"session:{session.id}", dict(before), dict(after))
-        await self._commit(lambda c: user_tables.upsert_session(c, moved), told)
-        return moved
+        now = time.time_ns() // 1_000_000
+
+        def work(c: Transaction) -> None:
+            if not user_tables.move_session(c, session.id, project, now):
+                raise session_ended()
+
+        await self._commit(work, told)
+        return replace(session, project=project)
 
     def _initial_project(self, user: User, preferred: str) -> str | None:
         """None if the user may not use `preferred`, or it does not exist and the user may not create it."""

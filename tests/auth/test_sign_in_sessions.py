@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import statistics
@@ -14,6 +15,11 @@ from typing import Any
 
 import pytest
 
+from sizewise.app.services import Services, open_services
+from sizewise.auth.api_keys import SERVER_PRINCIPAL
+from sizewise.auth.sign_in_sessions import SignInOrigin
+from sizewise.auth.users.tables import User
+from sizewise.errors import InvalidApiKey
 from tests.auth.user_client import PASSWORD, Browser, new_user
 from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Answer, Served, read_all, serving, until
@@ -62,6 +68,36 @@ def test_without_a_proxy_in_the_settings_nobody_says_where_they_come_from(server
     sent = {"email": browser.said["email"], "password": PASSWORD}
     answer = browser.send("/auth/sign-in", sent, {"x-forwarded-proto": "https"})
     assert answer.headers["set-cookie"].startswith("sizewise=")
+
+
+async def joined(services: Services) -> User:
+    """A new user, who is not signed in."""
+    boss = services.api_keys.authenticator.authenticate(services.admin_token)
+    invited = await services.users.invite("local", f"s{next(NUMBER)}@example.com", "developer", "", 7, boss)
+
+    async def check(user: User) -> None:
+        """There is none yet."""
+
+    return await services.users.accept_invitation(invited.token, "Ada", PASSWORD, check)
+
+
+def test_a_session_that_has_ended_is_not_revived_by_a_request_that_began_before(tmp_path: Path) -> None:
+    async def scene(services: Services) -> None:
+        user, sessions = await joined(services), services.sessions
+        held = (await sessions.start(user, 60, SignInOrigin("password"))).session
+        assert (await sessions.switch_project(held, "default", SERVER_PRINCIPAL)).project == "default"
+        await sessions.end_all(user, SERVER_PRINCIPAL)
+        with pytest.raises(InvalidApiKey, match="the session has ended"):
+            await sessions.switch_project(held, "default", SERVER_PRINCIPAL)
+        await sessions.end(held, SERVER_PRINCIPAL)
+        assert sessions.list_active("local") == []
+        late = (await sessions.start(user, 0.001, SignInOrigin("password"))).session
+        await asyncio.sleep(0.01)
+        with pytest.raises(InvalidApiKey, match="the session has ended"):
+            await sessions.switch_project(late, "default", SERVER_PRINCIPAL)
+
+    with open_services(tmp_path) as services:
+        asyncio.run(scene(services))
 
 
 def test_a_session_opens_tokens_and_graphql_alike(server: Served) -> None:

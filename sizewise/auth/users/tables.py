@@ -308,10 +308,20 @@ def upsert_membership(connection: Connection, membership: Membership) -> None:
         connection.execute(insert(MEMBERSHIPS).values(_row(membership)))
 
 
-def upsert_session(connection: Connection, session: Session) -> None:
-    row = _row(session)
-    if not connection.execute(update(SESSIONS).where(SESSIONS.c.id == session.id).values(row)).rowcount:
-        connection.execute(insert(SESSIONS).values(row))
+def add_session(connection: Connection, session: Session) -> None:
+    connection.execute(insert(SESSIONS).values(_row(session)))
+
+
+def move_session(connection: Connection, id: str, project: str, now: int) -> bool:
+    """Moves a session to `project`. False if it has ended."""
+    its = SESSIONS.c
+    live = (its.id == id) & its.revoked.is_(None) & (its.expires > now)
+    return bool(connection.execute(update(SESSIONS).where(live).values(project=project)).rowcount)
+
+
+def revoke_session(connection: Connection, id: str, now: int) -> None:
+    mine = (SESSIONS.c.id == id) & SESSIONS.c.revoked.is_(None)
+    connection.execute(update(SESSIONS).where(mine).values(revoked=now))
 
 
 def update_last_used(connection: Connection, last_used: dict[str, int]) -> None:
