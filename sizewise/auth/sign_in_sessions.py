@@ -21,7 +21,7 @@ from sizewise.auth.user_accounts import DAY_MS, new_id
 from sizewise.auth.users import attempt_tables, link_tables, logout_tables
 from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import Session, Transaction, User
-from sizewise.errors import Forbidden, PathNotFound, SizewiseError
+from sizewise.errors import Forbidden, PathNotFound, SignInFailed, SizewiseError
 from sizewise.principal import Principal
 from sizewise.settings.validators import NAME
 from sizewise.storage.database import AsyncTransactionRunner, UnitOfWork
@@ -57,7 +57,7 @@ class Sessions:
 
     async def start(self, user: User, lifetime_s: float, origin: SignInOrigin, project: str = "") -> NewSession:
         """Valid for at most `lifetime_s` seconds. Ends the oldest sessions beyond MAX_SESSIONS_PER_USER. Raises
-        Forbidden if the user is not in `project`.
+        Forbidden if the user is not in `project`, SignInFailed if `user` was disabled or got another password since.
         """
         home = self._initial_project(user, project)
         if home is None:
@@ -88,6 +88,8 @@ class Sessions:
         )
 
         def work(c: Transaction) -> None:
+            if not user_tables.can_sign_in(c, user):
+                raise SignInFailed("the account was changed during the sign-in", "sign in again")
             user_tables.revoke_oldest_sessions(c, user.tenant, user.id, now, MAX_SESSIONS_PER_USER - 1)
             user_tables.add_session(c, made)
 

@@ -171,6 +171,7 @@ class SignInEndpoints:
             raise SignInFailed("this is not the current password", _HINT)
         await users.login_throttle.record_success(user.email, address)
         await users.change_password(user, wanted.password)
+        user = users.get(user.id, user.tenant)
         origin = structs.replace(sign_in_origin(app, head, "password"), factor=its.factor)
         await self.start_session(app, head, writer, user, origin, its.project)
 
@@ -208,7 +209,9 @@ class SignInEndpoints:
         origin: SignInOrigin,
         project: str = "",
     ) -> None:
-        """Starts a session, and sends it with its cookie. Raises Forbidden if the user is not in `project`."""
+        """Starts a session, and sends it with its cookie. Raises Forbidden if the user is not in `project`,
+        SignInFailed.
+        """
         lifetime = app.settings.login_sessions.max_age_s
         made: NewSession = await self._sessions.start(user, lifetime, origin, project)
         principal, _ = self._keys.authenticate_session(made.token)

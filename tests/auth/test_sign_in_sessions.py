@@ -19,7 +19,7 @@ from sizewise.app.services import Services, open_services
 from sizewise.auth.api_keys import SERVER_PRINCIPAL
 from sizewise.auth.sign_in_sessions import SignInOrigin
 from sizewise.auth.users.tables import User
-from sizewise.errors import InvalidApiKey
+from sizewise.errors import InvalidApiKey, SignInFailed
 from tests.auth.user_client import PASSWORD, Browser, new_user
 from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Answer, Served, read_all, serving, until
@@ -95,6 +95,24 @@ def test_a_session_that_has_ended_is_not_revived_by_a_request_that_began_before(
         await asyncio.sleep(0.01)
         with pytest.raises(InvalidApiKey, match="the session has ended"):
             await sessions.switch_project(late, "default", SERVER_PRINCIPAL)
+
+    with open_services(tmp_path) as services:
+        asyncio.run(scene(services))
+
+
+def test_a_sign_in_that_began_before_the_password_changed_gives_no_session(tmp_path: Path) -> None:
+    async def scene(services: Services) -> None:
+        user, origin = await joined(services), SignInOrigin("password")
+        await services.users.change_password(user, "another long sentence of mine")
+        with pytest.raises(SignInFailed):
+            await services.sessions.start(user, 60, origin)
+        user = services.users.get(user.id, "local")
+        await services.users.disable(user.id, "local", SERVER_PRINCIPAL)
+        with pytest.raises(SignInFailed):
+            await services.sessions.start(user, 60, origin)
+        await services.users.enable(user.id, "local", SERVER_PRINCIPAL)
+        assert services.sessions.list_active("local") == []
+        await services.sessions.start(user, 60, origin)
 
     with open_services(tmp_path) as services:
         asyncio.run(scene(services))

@@ -308,6 +308,13 @@ def upsert_membership(connection: Connection, membership: Membership) -> None:
         connection.execute(insert(MEMBERSHIPS).values(_row(membership)))
 
 
+def can_sign_in(connection: Connection, user: User) -> bool:
+    """Whether the user is enabled and has this password still. Until the transaction ends, neither changes."""
+    its = USERS.c
+    same = (its.id == user.id) & (its.password == user.password) & its.disabled.is_(None)
+    return connection.scalar(select(its.id).where(same).with_for_update(read=True)) is not None
+
+
 def add_session(connection: Connection, session: Session) -> None:
     connection.execute(insert(SESSIONS).values(_row(session)))
 
