@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 from sizewise.app.services import open_services
 from sizewise.auth.api_keys import POLL_S
-from tests.auth.user_client import Browser, new_user
+from tests.auth.user_client import Browser, joined_user, new_user
 from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Served, read_all, serving, until
 
@@ -104,6 +105,31 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
     graphql(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
     assert b"invalid_api_key" in read_all(answer)[0]
     connection.close()
+
+
+@pytest.mark.long
+def test_a_user_whom_another_server_disables_at_that_moment_stays_disabled(tmp_path: Path) -> None:
+    for each in (tmp_path, *tmp_path.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    server = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
+    uri = server.get_uri()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    try:
+        with (
+            open_services(tmp_path / "home", url=uri.replace("postgresql://", "postgresql+psycopg://")) as services,
+            ThreadPoolExecutor(1) as together,
+            psycopg.connect(uri, autocommit=True) as watching,
+        ):
+            user = asyncio.run(joined_user(services, "ada@example.com"))
+            linked = services.users.link_identity("local", user.email, "Ada", "https://id.example.com", "ada")
+            with psycopg.connect(uri) as other:  # one transaction
+                other.execute("UPDATE users SET disabled = 1 WHERE id = %s", (user.id,))
+                linking = together.submit(asyncio.run, linked)
+                until(lambda: watching.execute(waiting).fetchone()[0])
+            assert linking.result(30) is None
+            assert watching.execute("SELECT disabled, issuer FROM users").fetchall() == [(1, None)]
+    finally:
+        server.cleanup()
 
 
 @pytest.mark.long

@@ -18,9 +18,8 @@ import pytest
 from sizewise.app.services import Services, open_services
 from sizewise.auth.api_keys import SERVER_PRINCIPAL
 from sizewise.auth.sign_in_sessions import SignInOrigin
-from sizewise.auth.users.tables import User
 from sizewise.errors import InvalidApiKey, SignInFailed
-from tests.auth.user_client import PASSWORD, Browser, new_user
+from tests.auth.user_client import PASSWORD, Browser, joined_user, new_user
 from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Answer, Served, read_all, serving, until
 
@@ -70,20 +69,9 @@ def test_without_a_proxy_in_the_settings_nobody_says_where_they_come_from(server
     assert answer.headers["set-cookie"].startswith("sizewise=")
 
 
-async def joined(services: Services) -> User:
-    """A new user, who is not signed in."""
-    boss = services.api_keys.authenticator.authenticate(services.admin_token)
-    invited = await services.users.invite("local", f"s{next(NUMBER)}@example.com", "developer", "", 7, boss)
-
-    async def check(user: User) -> None:
-        """There is none yet."""
-
-    return await services.users.accept_invitation(invited.token, "Ada", PASSWORD, check)
-
-
 def test_a_session_that_has_ended_is_not_revived_by_a_request_that_began_before(tmp_path: Path) -> None:
     async def scene(services: Services) -> None:
-        user, sessions = await joined(services), services.sessions
+        user, sessions = await joined_user(services, "ada@example.com"), services.sessions
         held = (await sessions.start(user, 60, SignInOrigin("password"))).session
         assert (await sessions.switch_project(held, "default", SERVER_PRINCIPAL)).project == "default"
         await sessions.end_all(user, SERVER_PRINCIPAL)
@@ -102,7 +90,7 @@ def test_a_session_that_has_ended_is_not_revived_by_a_request_that_began_before(
 
 def test_a_sign_in_that_began_before_the_password_changed_gives_no_session(tmp_path: Path) -> None:
     async def scene(services: Services) -> None:
-        user, origin = await joined(services), SignInOrigin("password")
+        user, origin = await joined_user(services, "ada@example.com"), SignInOrigin("password")
         await services.users.change_password(user, "another long sentence of mine")
         with pytest.raises(SignInFailed):
             await services.sessions.start(user, 60, origin)

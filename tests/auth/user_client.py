@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from typing import Any
 
+from sizewise.app.services import Services
+from sizewise.auth.users.tables import User
 from tests.graphql.graphql_client import GraphQLAnswer, graphql
 from tests.running_server import Answer, Served
 
@@ -103,3 +105,14 @@ def new_user(server: Served, email: str, role: str, project: str | None = None) 
     answer = browser.accept(invited(server, email, role, project), email.partition("@")[0])
     assert answer.status == 200, answer.body
     return browser
+
+
+async def joined_user(services: Services, email: str) -> User:
+    """A new user of services without a server, not signed in."""
+    boss = services.api_keys.authenticator.authenticate(services.admin_token)
+    sent = await services.users.invite("local", email, "developer", "", 7, boss)
+
+    async def check(user: User) -> None:
+        """Of users who exist already."""
+
+    return await services.users.accept_invitation(sent.token, "", PASSWORD, check)

@@ -232,7 +232,8 @@ def get_open_invitation(connection: Connection, tenant: str, email: str, now: in
 
 
 def get_user_by_email(connection: Connection, email: str) -> User | None:
-    row = connection.execute(select(USERS).where(USERS.c.email == email)).first()
+    """Locked until the transaction ends, so that what is written back undoes no change by another server."""
+    row = connection.execute(select(USERS).where(USERS.c.email == email).with_for_update()).first()
     return None if row is None else User(*row)
 
 
