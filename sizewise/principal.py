@@ -50,3 +50,4 @@ class Principal(Struct, frozen=True):
     all_projects: bool = False  # sees every project of the organization
     scope: KeyScope | None = None
     environment: str = ""  # empty: the default one
+    outlives_session: bool = False  # of stored work that a session started: its user counts, not the session

@@ -108,6 +108,7 @@ class InFlightRequest(Struct, eq=False):
 
     id: str
     task: asyncio.Task[object]
+    lasting_caller: Principal | None = None  # one that outlives its session
     stop_error: SizewiseError | None = None  # set once it is stopped
     is_awaited: bool = True  # by a client; a call of a run goes on after a restart
 
@@ -177,7 +178,8 @@ class Authenticator:
     effect immediately. A user's key or session never has more permissions than the user has now.
 
     `version` is that of the loaded snapshot. A change stops those of the `in_flight` requests whose key or session is
-    gone or lost the permission `ask`. `last_used`: session id -> unix seconds.
+    gone or lost the permission `ask`; of stored work that a session started, if its user did. `last_used`: session id
+    -> unix seconds.
     """
 
     def __init__(self, admin_token: str = "") -> None:
@@ -255,10 +257,16 @@ class Authenticator:
             for _, each in index.sessions_by_digest.values()
         }
         for one in tuple(self.in_flight):
-            if one.id not in index.ids_that_may_ask:
+            if not self._may_still_ask(one):
                 one.revoke()
         for each in tuple(self.listeners):
             each.on_change()
+
+    def _may_still_ask(self, one: InFlightRequest) -> bool:
+        caller = one.lasting_caller
+        if caller is None:
+            return one.id in self._index.ids_that_may_ask
+        return self.stored_caller(caller.key_id, caller.user_id, caller.tenant, caller.project) is not None
 
     def stop_in_flight(self) -> None:
         """Ends requests that clients wait for with ServerStopping, at the end of the drain, and later ones at once."""
@@ -338,7 +346,15 @@ class Authenticator:
         session = Session(  # of no method, so that a run goes on while its user enrolls a second factor
             id=key_id, tenant=tenant, user=user_id, digest="", project=project, created=0, seen=0, expires=0
         )
-        return principal_of_session(session, self.effective_roles)
+        found = principal_of_session(session, self.effective_roles)
+        return None if found is None else replace(found, outlives_session=True)
+
+    def stored_caller(self, key_id: str, user_id: str, tenant: str, project: str) -> Principal | None:
+        """Like `reauthenticate`, in `project`; None also if it may not ask there."""
+        found = self.reauthenticate(key_id, user_id, tenant, project)
+        if found is None or "ask" not in found.permissions or not (found.all_projects or found.project == project):
+            return None
+        return found if found.project == project else replace(found, project=project)
 
     def key_creators(self, id: str) -> frozenset[str]:
         """Ids of the user or key that created this key, of the one that created that key, and so on. Not the admin

@@ -31,7 +31,8 @@ AWAITED_ENDPOINTS = frozenset(
 class RevocationMiddleware:
     """Cancels the client's task: the model stops, and the attempt so far is recorded.
 
-    A call with an idempotency key continues, as when a client disconnects: other clients may be waiting for it.
+    A call with an idempotency key continues, as when a client disconnects: other clients may be waiting for it. A call
+    of stored work that a session started continues when the session ends, as long as its user may ask.
     """
 
     def __init__(self, handler: Handler, authenticator: Authenticator) -> None:
@@ -45,9 +46,11 @@ class RevocationMiddleware:
         is_awaited = request.endpoint in AWAITED_ENDPOINTS
         if is_awaited and keys.is_stopping:
             raise server_stopping()
-        mine = InFlightRequest(request.principal.key_id, task, is_awaited=is_awaited)
+        caller = request.principal
+        lasting = caller if caller.outlives_session else None
+        mine = InFlightRequest(caller.key_id, task, lasting_caller=lasting, is_awaited=is_awaited)
         keys.in_flight.add(mine)
-        until = keys.expires_at(mine.id)
+        until = NEVER if lasting else keys.expires_at(mine.id)
         alarm = None
         if until != NEVER:
             alarm = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), mine.revoke)

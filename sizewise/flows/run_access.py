@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from sizewise.auth.authenticator import Authenticator
 from sizewise.errors import Forbidden, InvalidApiKey
 from sizewise.flows.tables import FlowRun
@@ -19,7 +17,7 @@ class RunPrincipals:
 
     def current(self, run: FlowRun) -> Principal | None:
         """The starter of the run with its current permissions; None once it lacks the permission `ask`."""
-        return self._find(run.key, run.user, run.tenant, run.project)
+        return self._authenticator.stored_caller(run.key, run.user, run.tenant, run.project)
 
     def require_current(self, run: FlowRun) -> Principal:
         """Like `current`, but raises InvalidApiKey instead of returning None."""
@@ -32,19 +30,13 @@ class RunPrincipals:
         """The principal of a run that a trigger starts: the flow's publisher, with its current permissions. Raises
         InvalidApiKey.
         """
-        found = self._find(published.key, published.user, published.tenant, published.project)
+        found = self._authenticator.stored_caller(published.key, published.user, published.tenant, published.project)
         if found is None:
             raise InvalidApiKey(
                 f"the publisher of the flow {published.name!r} no longer has the `ask` permission",
                 "publish the flow again",
             )
         return found
-
-    def _find(self, key: str, user: str, tenant: str, project: str) -> Principal | None:
-        found = self._authenticator.reauthenticate(key, user, tenant, project)
-        if found is None or "ask" not in found.permissions or not (found.all_projects or found.project == project):
-            return None
-        return found if found.project == project else replace(found, project=project)
 
 
 def can_see(principal: Principal, run: FlowRun) -> bool:

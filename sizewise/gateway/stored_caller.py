@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from sizewise.app.application import Application
 from sizewise.errors import InvalidApiKey
 from sizewise.principal import Principal
@@ -13,10 +11,10 @@ from sizewise.storage.erasure import Caller
 def stored_principal(app: Application, caller: Caller, tenant: str, project: str, what: str) -> Principal:
     """`what` it created, as in `the response`. Raises InvalidApiKey if it may no longer ask."""
     keys = app.resources.services.api_keys.authenticator
-    found = keys.reauthenticate(caller.key, caller.user, tenant, project)
-    if found is None or "ask" not in found.permissions or not (found.all_projects or found.project == project):
+    found = keys.stored_caller(caller.key, caller.user, tenant, project)
+    if found is None:
         raise InvalidApiKey(
             f"the key {caller.key!r}, which created {what}, no longer has the permission `ask`",
             "create it again with another key",
         )
-    return found if found.project == project else replace(found, project=project)
+    return found

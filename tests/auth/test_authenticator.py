@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,13 @@ from sizewise.app.services import open_services
 from sizewise.auth.api_keys import NewKey
 from sizewise.auth.authenticator import Authenticator, generate_key, load_or_create_admin_token
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES, expand_actions
+from sizewise.auth.revocation import RevocationMiddleware
 from sizewise.auth.users.effective_roles import NO_RULE, SecondFactorRule
 from sizewise.auth.users.tables import Membership, Session, User, UserSnapshot
 from sizewise.errors import BadRequest, ConfigError, ExternalFailure, InvalidApiKey, PathNotFound
+from sizewise.handler import Request, Send, discard_events
+from sizewise.messages import ChatRequest, Reply, Usage
+from sizewise.principal import Principal
 from tests.running_server import until
 
 ADA = User(
@@ -192,6 +198,56 @@ def test_what_a_session_started_has_the_permissions_that_its_user_has_now() -> N
     keys = people(UserSnapshot((ADA,), (replace(MEMBER[0], role="viewer"),), (SESSION,)))
     found = keys.reauthenticate("ss-ada", "us-ada", "local", "A")
     assert found is not None and "ask" not in found.permissions
+
+
+def fate(keys: Authenticator, principal: Principal, change: Callable[[], None]) -> str:
+    """What becomes of a model call of `principal` during which `change` happens."""
+
+    async def model(request: Request, send: Send) -> Reply:
+        change()
+        await asyncio.sleep(0.01)
+        return Reply((), Usage())
+
+    async def scene() -> str:
+        request = Request(ChatRequest("", [], {}), principal, "0" * 32, 0.0)
+        try:
+            await RevocationMiddleware(model, keys)(request, discard_events)
+        except InvalidApiKey:
+            return "stopped"
+        return "answered"
+
+    return asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "direct", "stored"),
+    [
+        (UserSnapshot((ADA,), MEMBER, (SESSION,)), "answered", "answered"),
+        (UserSnapshot((ADA,), MEMBER), "stopped", "answered"),
+        (UserSnapshot((ADA,), (replace(MEMBER[0], role="viewer"),), (SESSION,)), "stopped", "stopped"),
+        (UserSnapshot((replace(ADA, disabled=1),), MEMBER), "stopped", "stopped"),
+    ],
+    ids=["another signs in", "signed out", "may no longer ask", "disabled"],
+)
+def test_a_call_in_flight_of_a_session_ends_with_it_and_one_of_its_runs_with_the_user(
+    snapshot: UserSnapshot, direct: str, stored: str
+) -> None:
+    for expected, outlives_session in ((direct, False), (stored, True)):
+        keys = people(UserSnapshot((ADA,), MEMBER, (SESSION,)))
+        caller = keys.principal_by_key_id("ss-ada")
+        if outlives_session:
+            found = keys.reauthenticate("ss-ada", "us-ada", "local", "A")
+            assert found is not None and found == replace(caller, outlives_session=True)
+            caller = found
+        assert fate(keys, caller, partial(keys.load, 2, [], snapshot)) == expected
+
+
+def test_the_expiry_of_a_session_stops_its_own_calls_and_not_those_of_its_runs() -> None:
+    keys = people(UserSnapshot((ADA,), MEMBER, (replace(SESSION, expires=1),)))
+    found = keys.reauthenticate("ss-ada", "us-ada", "local", "A")
+    assert found is not None
+    assert fate(keys, found, lambda: None) == "answered"
+    assert fate(keys, replace(found, outlives_session=False), lambda: None) == "stopped"
 
 
 def test_what_a_key_started_ends_with_the_key() -> None:
