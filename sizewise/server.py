@@ -428,7 +428,7 @@ def eval_jobs(settings: Settings, services: Services) -> EvalJobs:
     """The evals beside the flows; they belong to the project of those."""
     owner = folder_owner(services)
     folder = default_flows_folder(settings.config_file, settings.home).parent / "evals"
-    return EvalJobs(folder, owner.tenant, owner.project)
+    return EvalJobs(folder, services.api_keys.authenticator, owner.tenant, owner.project)
 
 
 async def _run_process(settings: Settings, process: ServerProcess) -> None:

@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from sizewise.app.eval_folder import EvalFile, find_eval, next_run_file, run_head, whole_run_of
 from sizewise.app.eval_target import OwnTargets
-from sizewise.errors import Busy, PathNotFound, SizewiseError
+from sizewise.auth.authenticator import Authenticator
+from sizewise.errors import Busy, InvalidApiKey, PathNotFound, SizewiseError
 from sizewise.evals.runs.eval_items import EvalDataset
 from sizewise.evals.runs.eval_job import EvalJob, TargetRun
 from sizewise.evals.runs.run_file import RunHead, open_run, read_run
@@ -56,8 +57,9 @@ class EvalAnswers(Struct, frozen=True):
 class EvalJobs:
     """One per process. `folder` None: there are no evals. They belong to one project, as the folder's flows do."""
 
-    def __init__(self, folder: Path | None, tenant: str = "", project: str = "") -> None:
+    def __init__(self, folder: Path | None, authenticator: Authenticator, tenant: str = "", project: str = "") -> None:
         self._folder = folder
+        self._authenticator = authenticator
         self._owner = (tenant, project)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, JobStatus] = {}
@@ -103,7 +105,8 @@ class EvalJobs:
         head = run_head(found, data, name, prompt, release)
         await asyncio.to_thread(_create, file, head)
         status = JobStatus(total=head.planned)
-        asked = OwnTargets(answers.handler, principal, found.spec.target, prompt.rpartition("@")[2])
+        caller = partial(self._caller, principal)
+        asked = OwnTargets(answers.handler, caller, found.spec.target, prompt.rpartition("@")[2])
         for old in list(self._known)[: max(0, len(self._known) - MAX_KNOWN)]:
             if old not in self._tasks:
                 del self._known[old]
@@ -133,6 +136,17 @@ class EvalJobs:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _caller(self, starter: Principal) -> Principal:
+        """Who started a run, with current permissions. Raises InvalidApiKey."""
+        keys = self._authenticator
+        found = keys.stored_caller(starter.key_id, starter.user_id, starter.tenant, starter.project)
+        if found is None:
+            raise InvalidApiKey(
+                f"the key {starter.key_id!r}, which started the run, no longer has the permission `ask`",
+                "start it again with another key",
+            )
+        return found
 
     def _ended(self, id: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(id, None)

@@ -40,14 +40,16 @@ class _Costs:
 
 
 class OwnTargets:
-    """Asks as `principal`, past the response cache: a repeat is a new answer. `handler`: the present one."""
+    """Asks past the response cache: a repeat is a new answer. `handler`: the present one. `caller`: who asks, with
+    current permissions; raises InvalidApiKey.
+    """
 
     def __init__(
-        self, handler: Callable[[], Handler], principal: Principal, target: EvalTarget, version: str = ""
+        self, handler: Callable[[], Handler], caller: Callable[[], Principal], target: EvalTarget, version: str = ""
     ) -> None:
         """`version`: of the target's prompt, if it has one: answers of another one are errors."""
         self._handler = handler
-        self._principal = principal
+        self._caller = caller
         self._target = target
         self._version = version
         self._trace = secrets.token_hex(16)
@@ -118,7 +120,7 @@ class OwnTargets:
         costs = _Costs()
         request = Request(
             payload=payload,
-            principal=self._principal,
+            principal=self._caller(),
             trace_id=self._trace,
             started_at=time.perf_counter(),
             options=options,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.process_role import ALONE, ProcessRole
 from sizewise.app.services import Services
 from sizewise.app.tuning_jobs import TuningJobs
+from sizewise.auth.authenticator import Authenticator
 from sizewise.cache.cache_epoch import CacheEpoch
 from sizewise.cache.idempotency import CallsInFlight
 from sizewise.cache.shared_answers import SharedAnswers
@@ -76,7 +76,7 @@ class Resources:
     flow_files: FlowFolderWatcher | None = None
     prompts: PromptLibrary = field(default_factory=empty_library)
     release: ReleaseParts | None = None  # None: what is published answers
-    eval_jobs: EvalJobs = field(default_factory=partial(EvalJobs, None))
+    eval_jobs: EvalJobs = field(default_factory=lambda: EvalJobs(None, Authenticator()))
     tuning_jobs: TuningJobs | None = None  # None: no server, so nobody starts a training
     role: ProcessRole = ALONE
     new_queue: NewQueue = FairQueue  # of a model with slots

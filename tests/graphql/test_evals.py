@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.auth.user_client import new_user
 from tests.cli.terminal import sizewise
 from tests.gateway.vector_store_client import key_of
 from tests.graphql.graphql_client import fresh_key, graphql
@@ -239,6 +240,21 @@ def test_what_is_not_there_or_not_the_callers_is_not_found(server: Served) -> No
     assert graphql(server, 'mutation { cancelEval(id: "right/x") { state } }').code == "not_found"
     (scorer, _) = asked(server, '{ scorers(suite: "right") { name kind judge { mayGate } } }')["scorers"]
     assert scorer == {"name": "right", "kind": "contains", "judge": None}
+
+
+@pytest.mark.long
+def test_a_run_goes_on_when_who_started_it_signs_out(server: Served) -> None:
+    slow = [{**item(each), "input": f"[[slow 0.3]] [[say Paris]] {each}"} for each in range(20)]
+    (server.home / "evals" / "left.yaml").write_text(SUITE.replace("right.jsonl", "left.jsonl"))
+    (server.home / "evals" / "left.jsonl").write_text("".join(json.dumps(each) + "\n" for each in slow))
+    browser = new_user(server, "left@example.com", "developer")
+    id = browser.graphql(START, s="left", n=False).data["startEval"]["id"]
+    until(lambda: asked(server, RUN, id=id)["evalRun"]["done"] > 0)
+    assert browser.send("/auth/sign-out", {}).status == 200
+    new_user(server, "next@example.com", "developer")
+    until(lambda: asked(server, RUN, id=id)["evalRun"]["state"] != "running")
+    run = asked(server, RUN, id=id)["evalRun"]
+    assert (run["state"], run["done"], run["failed"]) == ("done", 20, 0)
 
 
 @pytest.mark.long
