@@ -2,6 +2,7 @@
 // It keeps the bytes of each field, so that what nobody changed goes on as it came.
 
 import { EdgeError } from './errors.js';
+import { stringEnd } from './exact_json.js';
 
 const HINT = 'write each key once: JSON readers disagree on which one counts';
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -115,14 +116,6 @@ function scan(text: string): Map<string, string> {
     }
   }
   return fields;
-}
-
-function stringEnd(text: string, start: number): number {
-  for (let at = start + 1; ; at++) {
-    const c = text.charCodeAt(at);
-    if (c === 0x5c) at++;
-    else if (c === 0x22) return at + 1;
-  }
 }
 
 function skipSpace(text: string, from: number): number {

@@ -270,6 +270,12 @@ SECRETS = (
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
 )
 
+REPEATED = tuple(
+    f'{{"to": "{mail}", "n": [1, {{"to": "x", "to": "{mail}"}}], "to": "nobody"}}'
+    for mail in ("jane@example.com", "jane\\u0040example.com")
+)
+"""JSON in a text, with a key written twice."""
+
 
 def _guards() -> Iterator[ParityCase]:
     group = "masking of personal data and secrets"
@@ -281,6 +287,8 @@ def _guards() -> Iterator[ParityCase]:
         yield chat(group, "auto:blocking", words)
     for words in SECRETS[:4]:
         yield chat(group, "auto:local", words)
+    for words, model in product(REPEATED, ("up/echo", "auto:blocking")):
+        yield chat(group, model, words)
     yield chat(group, "up/echo", json.dumps({"mail": "ada@example.org", "n": 4111111111111111}))
     tool = {"role": "tool", "tool_call_id": "1", "content": '{"phone": "+49 170 1234567"}'}
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"to": "ada@example.org"}'}}

@@ -1,5 +1,7 @@
 // Every text inside a JSON value, also of JSON within a text; knows which fields hold no text, and no API.
 
+import { Members, readMembers, writeMembers } from '../exact_json.js';
+
 const NON_TEXT = new Set(
   (
     'type role model object status detail media_type index finish_reason format id tool_call_id call_id tool_use_id ' +
@@ -28,14 +30,16 @@ export function mapTexts(value: unknown, change: Change, field = '', depth = 0):
     return after === said ? value : after;
   }
   if (typeof value !== 'object' || value === null) return value;
+  const before = value instanceof Members ? value.items : Object.entries(value);
   let same = true;
-  const items = Object.entries(value).map(([key, each]): [string, unknown] => {
+  const items = before.map(([key, each]): [string, unknown] => {
     const name = key.length > MIN_CHARS && !IDENTIFIER.test(key) ? change(key, '') : key;
     const after = mapTexts(each, change, key, depth);
     same &&= name === key && after === each;
     return [name, after];
   });
-  return same ? value : Object.fromEntries(items);
+  if (same) return value;
+  return value instanceof Members ? new Members(items) : Object.fromEntries(items);
 }
 
 function mapText(text: string, change: Change, field: string, depth: number): string {
@@ -43,14 +47,15 @@ function mapText(text: string, change: Change, field: string, depth: number): st
   const inner = depth < MAX_NESTED && '{[ \n\r\t'.includes(text[0] as string) ? embedded(text) : undefined;
   if (inner === undefined) return change(text, field);
   const after = mapTexts(inner, change, field, depth + 1);
-  return after === inner && field !== 'arguments' ? text : after === inner ? text : JSON.stringify(after);
+  return after === inner ? text : writeMembers(after);
 }
 
-function embedded(text: string): object | undefined {
+/** The object or list that the text encodes, with all values of a repeated key. */
+function embedded(text: string): unknown {
   const bare = text.trim();
   if (!/^(\{[^]*\}|\[[^]*\])$/.test(bare)) return undefined;
   try {
-    return JSON.parse(bare) as object;
+    return readMembers(bare);
   } catch {
     return undefined;
   }
