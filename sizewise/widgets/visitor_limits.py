@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from sizewise.errors import Busy
+from sizewise.errors import Busy, InvalidApiKey
 from sizewise.widgets.tables import WidgetSettings
 
 K = TypeVar("K")
@@ -40,7 +40,10 @@ class VisitorLimits:
         self._messages: OrderedDict[str, int] = OrderedDict()
 
     def enter(self, widget: str, conversation: str, address: str, limits: WidgetSettings, now: float) -> Visitor:
-        """Counts a message; call `leave` when its answer has ended. `now`: unix seconds. Raises Busy."""
+        """Counts a message; call `leave` when its answer has ended. `now`: unix seconds.
+
+        Raises Busy, and InvalidApiKey for a conversation that has had all its messages.
+        """
         visitor = self._visitor(widget, address)
         while visitor.times and visitor.times[0] <= now - HOUR_S:
             visitor.times.popleft()
@@ -52,7 +55,7 @@ class VisitorLimits:
             raise _refused("that was quick", visitor.times[-limits.per_minute] + MINUTE_S - now)
         sent = self._messages.get(conversation, 0)
         if sent >= limits.per_conversation:
-            raise _refused("this conversation has had all its messages; close it and open a new one", MINUTE_S)
+            raise InvalidApiKey("this conversation has had all its messages", "close it and open a new one")
         _remember(self._messages, conversation, sent + 1)
         visitor.times.append(now)
         visitor.open += 1

@@ -60,6 +60,35 @@ def strict(server: Served, widget: dict[str, Any]) -> str:
     return f"default-src 'none'; script-src {at}.js; frame-src {at}"
 
 
+@contextmanager
+def conversation(browser: Any, server: Served, name: str, **limits: int) -> Iterator[Any]:
+    """A page of another origin, whose widget has these limits and is open."""
+    widget = made(server, name)
+    with site(strict(server, widget), f'<script async src="{server.url}{widget["path"]}.js"></script>') as origin:
+        changes = "".join(f", {limit}: {most}" for limit, most in limits.items())
+        query = f'mutation {{ setWidget(name: "{name}", origins: ["{origin}"]{changes}) {{ origins }} }}'
+        sent = server.ask("/graphql", {"query": query}, key=_admin(server))
+        assert sent.status == 200 and b"errors" not in sent.body, sent.body
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(origin)
+        page.get_by_role("button", name="Ask us").click()
+        yield page
+        context.close()
+
+
+def say(page: Any, words: str) -> None:
+    """Once the answer before has ended."""
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("button", name="Send").wait_for()
+    frame.get_by_label("Your message").fill(words)
+    frame.get_by_label("Your message").press("Enter")
+
+
+def wait_for_answer(page: Any, words: str) -> None:
+    page.frame_locator("iframe").locator("#log .from", has_text=words).wait_for()
+
+
 def asked(server: Served, widget: dict[str, Any], **sent: object) -> Any:
     answer = server.ask(f"{widget['path']}/messages", json.dumps(sent).encode(), key=None)
     return answer
@@ -115,6 +144,38 @@ def test_story_61_one_line_on_a_strict_page_asks_streams_and_keeps_nothing(brows
         until(lambda: any("frame-ancestors" in each for each in _pumped(page, said)))
         assert page.frame_locator("iframe").get_by_label("Your message").count() == 0
         context.close()
+
+
+def test_a_conversation_that_has_ended_begins_anew_when_it_is_opened_again(browser: Any, server: Served) -> None:
+    with conversation(browser, server, "short", perConversation=1) as page:
+        frame = page.frame_locator("iframe")
+        say(page, "One? [[say First.]]")
+        wait_for_answer(page, "First.")
+        say(page, "Two? [[say Second.]]")
+        frame.get_by_text("close it and open a new one").wait_for()
+        page.keyboard.press("Escape")
+        page.wait_for_function("!document.querySelector('iframe')")
+        page.get_by_role("button", name="Ask us").click()
+        say(page, "Three? [[say Third.]]")
+        wait_for_answer(page, "Third.")
+        assert frame.get_by_text("One?").count() == 0
+
+
+def test_a_long_conversation_goes_on_without_its_first_messages(browser: Any, server: Served) -> None:
+    with conversation(browser, server, "long", perConversation=100, perMinute=600, perHour=1_000) as page:
+        for number in range(52):
+            say(page, f"[[say Answer {number}.]]")
+        wait_for_answer(page, "Answer 51.")
+
+
+def test_the_enter_that_ends_a_composition_sends_nothing(browser: Any, server: Served) -> None:
+    with conversation(browser, server, "composed") as page:
+        box = page.frame_locator("iframe").get_by_label("Your message")
+        box.fill("かな [[say Kana.]]")
+        box.dispatch_event("keydown", {"key": "Enter", "isComposing": True, "cancelable": True})
+        assert box.input_value() == "かな [[say Kana.]]"
+        box.press("Enter")
+        wait_for_answer(page, "Kana.")
 
 
 def test_an_empty_list_means_nowhere_and_the_frame_is_no_page(server: Served) -> None:

@@ -5,8 +5,11 @@
   const [log, said, form, words, send, close] = ['log', 'said', 'form', 'words', 'send', 'close'].map((id) =>
     document.getElementById(id),
   );
+  // An odd number of messages begins with one of the visitor's; the server takes at most 100.
+  const MOST = 99;
   const messages = [];
   let stop = null;
+  let ended = false;
 
   const line = (kind, text) => {
     const made = document.createElement('p');
@@ -16,7 +19,10 @@
     log.scrollTop = log.scrollHeight;
     return made;
   };
-  const shut = () => parent.postMessage('sizewise:close', '*');
+  const shut = () => {
+    parent.postMessage('sizewise:close', '*');
+    if (ended) parent.postMessage('sizewise:ended', '*');
+  };
 
   async function* events(answer) {
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -42,11 +48,12 @@
       const answer = await fetch(`/embed/${widget}/messages`, {
         method: 'POST',
         credentials: 'omit',
-        body: JSON.stringify({ token, messages }),
+        body: JSON.stringify({ token, messages: messages.slice(-MOST) }),
         signal: stop.signal,
       });
       token = answer.headers.get('x-sizewise-widget-token') ?? token;
       if (!answer.ok) {
+        ended ||= answer.status === 401;
         const { error } = await answer.json();
         throw new Error([error.message, error.hint].filter(Boolean).join('; '));
       }
@@ -82,7 +89,7 @@
     void ask();
   });
   words.addEventListener('keydown', (event) => {
-    if (event.key === 'Enter' && !event.shiftKey && !stop) {
+    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing && !stop) {
       event.preventDefault();
       form.requestSubmit();
     }

@@ -31,7 +31,12 @@
   };
   button.addEventListener('click', () => show(true));
   addEventListener('message', (event) => {
-    if (frame && event.source === frame.contentWindow && event.data === 'sizewise:close') show(false);
+    if (!frame || event.source !== frame.contentWindow) return;
+    if (event.data === 'sizewise:close') show(false);
+    if (event.data === 'sizewise:ended') {
+      frame.remove();
+      frame = undefined;
+    }
   });
   const draw = () => document.body.append(button);
   if (document.body) draw();
