@@ -8,6 +8,7 @@ import type { Chat } from './chat.js';
 import { decideData, strictest, type DataDecision } from './data_policy.js';
 import { EdgeError } from './errors.js';
 import type { Caller } from './keys.js';
+import { own } from './lookup.js';
 import type { RequestOptions } from './options.js';
 import { REPAIR_PROMPT, repairMessages } from './decisions.js';
 import { runPolicy, type Attempt, type Outcome } from './policies.js';
@@ -57,7 +58,7 @@ export interface Question {
 /** The plan of a model's name. Throws model_not_found, forbidden. */
 export function planOf(release: Release, chat: Chat, caller: Caller, options: RequestOptions): Plan {
   const name = chat.model === 'auto' && options.policy !== null ? `auto:${options.policy}` : chat.model;
-  const plan = release.plans[name] ?? shortPlan(release, name);
+  const plan = own(release.plans, name) ?? shortPlan(release, name);
   if (!plan) throw unknownModel(name);
   if (caller.policies.length && !caller.policies.includes(plan.policy)) {
     throw new EdgeError(
@@ -78,7 +79,7 @@ export function requestedPolicy({ chat, options }: Question): string {
 }
 
 function shortPlan(release: Release, name: string): Plan | undefined {
-  const same = release.short[name] ?? [];
+  const same = own(release.short, name) ?? [];
   if (same.length > 1) {
     const words = `'${name}' is ambiguous`;
     throw new EdgeError('model_not_found', words, `use one of: ${same.join(', ')}`, { param: 'model' });

@@ -2,6 +2,7 @@
 
 import type { Chat } from './chat.js';
 import { EdgeError } from './errors.js';
+import { own } from './lookup.js';
 import { secretOf, type Env } from './platform.js';
 import { readReply, StreamReader, type Frame, type Reply } from './reply.js';
 import type { Release, Row } from './release.js';
@@ -168,7 +169,7 @@ export function bodyFor(row: Row, chat: Chat, stream: boolean): string {
     fields.delete('stream_options');
   } else fields.set('stream', 'true');
   for (const name of row.drop) fields.delete(name);
-  const named = [...fields].map(([name, raw]) => `${JSON.stringify(row.rename[name] ?? name)}:${raw}`);
+  const named = [...fields].map(([name, raw]) => `${JSON.stringify(own(row.rename, name) ?? name)}:${raw}`);
   return `{${named.join(',')}}`;
 }
 

@@ -2,6 +2,7 @@
 
 import { EdgeError } from './errors.js';
 import { HINT_FIELD, kindOf, readObject, utf8Length, type JsonObject } from './json.js';
+import { own } from './lookup.js';
 
 export interface Part {
   type: string;
@@ -112,7 +113,7 @@ function checkField(name: string, value: unknown): void {
     else if (value !== null && typeof value !== 'string') throw mismatch(name, 'str | array | null', value);
     return;
   }
-  const known = FIELDS[name];
+  const known = own(FIELDS, name);
   if (!known) return;
   const [kind, bounds] = known;
   expect(name, kind, value, true);
@@ -182,7 +183,7 @@ export function modalitiesOf(chat: Chat): Set<string> {
   const found = new Set<string>();
   for (const { content } of chat.messages) {
     for (const part of Array.isArray(content) ? content : []) {
-      const kind = MODALITIES[part.type];
+      const kind = own(MODALITIES, part.type);
       if (kind) found.add(kind);
     }
   }

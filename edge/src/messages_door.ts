@@ -4,6 +4,7 @@ import { readChat, type Chat } from './chat.js';
 import { given, objectsOf, type ChatUsage, type Door, type Piece } from './door.js';
 import { EdgeError } from './errors.js';
 import { readObject } from './json.js';
+import { own } from './lookup.js';
 import { event, translateStream, type EventWriter } from './translated_stream.js';
 
 type Json = Record<string, unknown>;
@@ -123,7 +124,7 @@ function toolOf(tool: Json): Json {
 function choiceOf(choice: Json): Json {
   const kind = choice['type'] as string;
   const named = { type: 'function', function: { name: choice['name'] } };
-  const found = { auto: 'auto', any: 'required', none: 'none', tool: named }[kind];
+  const found = own({ auto: 'auto', any: 'required', none: 'none', tool: named }, kind);
   if (!found) throw bad('tool_choice.type', `invalid enum value '${String(kind).slice(0, 100)}'`);
   return { tool_choice: found, ...(choice['disable_parallel_tool_use'] ? { parallel_tool_calls: false } : {}) };
 }

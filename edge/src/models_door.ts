@@ -2,6 +2,7 @@
 
 import { EdgeError } from './errors.js';
 import { matchesAny, type Caller } from './keys.js';
+import { own } from './lookup.js';
 import type { Release, Row } from './release.js';
 
 interface Listed {
@@ -22,7 +23,7 @@ export function listModels(release: Release, caller: Caller): Listed[] {
 }
 
 export function getModel(release: Release, caller: Caller, name: string): Listed {
-  const full = release.rows[name] ? name : (release.short[name]?.[0] ?? name);
+  const full = own(release.rows, name) ? name : (own(release.short, name)?.[0] ?? name);
   const found = listModels(release, caller).find((each) => each.id === full);
   if (found) return found;
   const words = `there is no model named '${name.slice(0, 200)}'`;

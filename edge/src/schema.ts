@@ -1,6 +1,7 @@
 // The JSON schema that a chat asks for: what a reply breaks of it. A schema with a rule that is not here is not checked.
 
 import type { Chat } from './chat.js';
+import { own } from './lookup.js';
 
 type Schema = boolean | { [keyword: string]: unknown };
 
@@ -63,7 +64,7 @@ const byName = (value: unknown, root: Schema, depth: number): boolean =>
 /** By keyword: whether its value is one that can be checked here. */
 const RULES: Record<string, (value: unknown, root: Schema, depth: number) => boolean> = {
   $ref: (value, root) => target(value, root) !== undefined,
-  type: (value) => [value].flat().every((each) => typeof each === 'string' && each in KINDS),
+  type: (value) => [value].flat().every((each) => typeof each === 'string' && Object.hasOwn(KINDS, each)),
   enum: Array.isArray,
   const: () => true,
   properties: byName,
@@ -89,7 +90,7 @@ function isKnown(schema: unknown, root: Schema, depth: number): schema is Schema
   const defined = [schema['$defs'], schema['definitions']].filter((each) => each !== undefined);
   return (
     defined.every((each) => byName(each, root, depth + 1)) &&
-    Object.entries(schema).every(([name, value]) => SILENT.includes(name) || RULES[name]?.(value, root, depth + 1))
+    Object.entries(schema).every(([name, value]) => SILENT.includes(name) || own(RULES, name)?.(value, root, depth + 1))
   );
 }
 

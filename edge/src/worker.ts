@@ -65,7 +65,7 @@ async function route(request: Request, env: Env, context: Context, trace: string
   if (path === '/v1/models' || path.startsWith('/v1/models/')) {
     expectMethod(request, 'GET');
     const caller = await authenticate(request.headers, env, release, 'models');
-    const name = decodeURIComponent(path.slice('/v1/models/'.length));
+    const name = decoded(path.slice('/v1/models/'.length));
     const shown = name ? getModel(release, caller, name) : { object: 'list', data: listModels(release, caller) };
     return Response.json(shown, { headers: traceHeaders(trace) });
   }
@@ -135,6 +135,15 @@ function askerOf(request: Request, env: Env, trace: string, endpoint: string): A
   const authorization = request.headers.get('authorization') ?? '';
   const renew = (): Promise<unknown> => authenticate(request.headers, env, release, endpoint);
   return { env, release, authorization, trace, signal: request.signal, renew };
+}
+
+/** A part of a path; one that is no percent-encoding is as it was written. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** What this edge cannot translate: asked at the gateway, if there is one. */

@@ -319,6 +319,7 @@ FIELDS = (
     *('"stream":"yes"', '"tools":{}', '"response_format":[]', '"stop":5', '"logprobs":1', '"top_logprobs":50'),
     *('"presence_penalty":9', '"sizewise":[]', '"sizewise":{"max_ms":0}', '"sizewise":{"data-class":"public"}'),
     *('"temperature":null', '"stop":["a"]', '"user":"x"', '"metadata":{"a":"b"}'),
+    '"constructor":1',
 )
 
 
@@ -490,7 +491,9 @@ def _other_doors() -> Iterator[ParityCase]:
     yield ParityCase(group, "no key, models", path="/v1/models", key=None)
     yield ParityCase(group, "GET of chats", method="GET")
     yield ParityCase(group, "POST of models", path="/v1/models", body=b"{}")
-    for name in ("up/plain", "auto", "nope", "small", "counted"):
+    for name in ("up/plain", "auto", "nope", "small", "counted", "constructor", "a%", "%FF"):
         yield ParityCase(group, f"model {name}", path=f"/v1/models/{name}")
     yield ParityCase(group, "models", path="/v1/models")
     yield ParityCase(group, "no such path", path="/v1/nothing")
+    for name in ("constructor", "__defineGetter__", "auto:constructor"):
+        yield chat(group, name)
