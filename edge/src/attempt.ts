@@ -97,6 +97,7 @@ async function send(row: Row, body: string, by: Caller): Promise<Sent> {
   const control = new AbortController();
   const abort = (): void => control.abort();
   by.signal.addEventListener('abort', abort);
+  if (by.signal.aborted) abort();
   let late = false;
   const clock = setTimeout(() => {
     late = true;
@@ -113,7 +114,7 @@ async function send(row: Row, body: string, by: Caller): Promise<Sent> {
   try {
     const response =
       row.via === 'workers-ai'
-        ? await askWorkersAi(row, body, by.env)
+        ? await askWorkersAi(row, body, by.env, control.signal)
         : await fetch(urlOf(row, by.release), {
             method: 'POST',
             headers: headersFor(row, by),

@@ -133,6 +133,7 @@ function streamed(
       try {
         for (;;) {
           const next = waiting ? { done: false as const, value: waiting } : await nextOf(rest, held);
+          if (revoked) throw revoked;
           waiting = null;
           if (next.done) {
             end(null);

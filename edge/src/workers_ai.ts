@@ -12,24 +12,54 @@ interface Answer {
   tool_calls?: { name?: string; arguments?: unknown }[];
 }
 
-export async function askWorkersAi(row: Row, body: string, env: Env): Promise<Response> {
+/** Throws the reason of `signal` once it is aborted; an answer that comes later is dropped. */
+export async function askWorkersAi(row: Row, body: string, env: Env, signal: AbortSignal): Promise<Response> {
   if (!env.AI) {
     const hint = 'deploy it with the binding AI, as sizewise edge build writes it';
     throw new EdgeError('model_unavailable', `${row.name} needs the binding of Workers AI`, hint);
   }
   const input = JSON.parse(body) as Record<string, unknown>;
   delete input['model'];
+  signal.throwIfAborted();
+  const running = env.AI.run(row.model, input);
   let said: unknown;
   try {
-    said = await env.AI.run(row.model, input);
+    said = await Promise.race([running, aborted(signal)]);
   } catch (fault) {
-    throw failed(row, fault);
+    if (!signal.aborted) throw failed(row, fault);
+    void running.then(drop, () => undefined);
+    throw fault;
   }
   if (said instanceof ReadableStream) {
-    const chunks = (said as ReadableStream<Uint8Array>).pipeThrough(asChunks(row.model));
+    const chunks = abortable(said as ReadableStream<Uint8Array>, signal).pipeThrough(asChunks(row.model));
     return new Response(chunks, { headers: { 'content-type': 'text/event-stream' } });
   }
   return Response.json(wholeAnswer(row.model, said as Answer));
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+async function drop(late: unknown): Promise<void> {
+  if (late instanceof ReadableStream) await late.cancel().catch(() => undefined);
+}
+
+/** Fails once `signal` is aborted, and its source is cancelled: the binding takes no signal. */
+function abortable(said: ReadableStream<Uint8Array>, signal: AbortSignal): ReadableStream<Uint8Array> {
+  const source = said.getReader();
+  signal.addEventListener('abort', () => void source.cancel().catch(() => undefined), { once: true });
+  return new ReadableStream({
+    async pull(control) {
+      const { done, value } = await source.read();
+      signal.throwIfAborted();
+      if (done) control.close();
+      else control.enqueue(value);
+    },
+    cancel: () => source.cancel(),
+  });
 }
 
 /** The error codes of Workers AI: 3036 and 3040 are limits, 5007 an unknown model. */

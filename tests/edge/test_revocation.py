@@ -17,12 +17,14 @@ from tests.running_server import KEY, Served, until
 pytestmark = pytest.mark.node
 KV_DELAY_S = 60
 """As the how-to page and `sizewise edge keys` say."""
+WORKERS_AI = '[models."up/hang-mid"]\nedge = true\n'
 
 
 @contextmanager
-def edge_and_kv(tmp_path: Path) -> Iterator[tuple[Served, Kv]]:
+def edge_and_kv(tmp_path: Path, more: str = "") -> Iterator[tuple[Served, Kv]]:
+    """`more`: settings."""
     with upstream() as url:
-        with worker(tmp_path, SETTINGS.format(url=url), UP_KEY="sk-up"):
+        with worker(tmp_path, SETTINGS.format(url=url) + more, UP_KEY="sk-up"):
             pass
         folder = tmp_path / "build/edge"
         with kv_double(json.loads((folder / "keys.json").read_text())) as kv:
@@ -52,10 +54,14 @@ def test_a_new_key_that_was_refused_is_accepted_after_the_delay(tmp_path: Path) 
         assert edge.chat("auto").status == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
-def test_a_key_that_is_revoked_in_mid_stream_ends_it_with_an_error_event(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [("/v1/chat/completions", ""), ("/v1/messages", ""), ("/v1/chat/completions", WORKERS_AI)],
+    ids=["chat", "messages", "workers-ai"],
+)
+def test_a_key_that_is_revoked_in_mid_stream_ends_it_with_an_error_event(tmp_path: Path, path: str, more: str) -> None:
     body = {"model": "up/hang-mid", "stream": True, "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
-    with edge_and_kv(tmp_path) as (edge, kv):
+    with edge_and_kv(tmp_path, more) as (edge, kv):
         connection = edge.connection()
         connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {KEY}"})
         answer = connection.getresponse()

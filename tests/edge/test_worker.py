@@ -48,6 +48,18 @@ retries = 0
 models = ["up/broken", "near/counted"]
 """
 
+HANGING = """
+[providers.up.timeouts]
+first_byte_s = 0.5
+[models."up/hang"]
+edge = true
+[policies.hanging]
+kind = "fixed"
+retries = 0
+models = ["up/hang", "near/counted"]
+"""
+"""A model of Workers AI that never answers."""
+
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -85,6 +97,15 @@ def test_a_failed_model_is_followed_by_the_next_one(edge: Served) -> None:
         "2",
     )
     assert answer.headers["x-sizewise-why"] == "up/broken failed (upstream_error)"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_of_workers_ai_that_hangs_is_followed_by_the_next_one(tmp_path: Path, stream: bool) -> None:
+    settings = SETTINGS.replace('"reset-mid"', '"hang"') + HANGING
+    with upstream() as url, worker(tmp_path, settings.format(url=url), UP_KEY="sk-up") as edge:
+        answer = edge.chat("auto:hanging", stream=stream)
+    said = (answer.status, answer.headers["x-sizewise-model"], answer.headers["x-sizewise-why"])
+    assert said == (200, "near/counted", "up/hang failed (upstream_timeout)")
 
 
 def test_confidential_data_goes_no_further_than_the_settings_allow(edge: Served) -> None:
