@@ -7,6 +7,7 @@ import { scan, summary, viewFor, type Scan } from './guards/rules.js';
 import type { Chat } from './chat.js';
 import { decideData, strictest, type DataDecision } from './data_policy.js';
 import { EdgeError } from './errors.js';
+import { readJson, writeJson } from './exact_json.js';
 import type { Caller } from './keys.js';
 import { own } from './lookup.js';
 import type { RequestOptions } from './options.js';
@@ -216,8 +217,8 @@ function tokensOf({ text, words }: Violation & { text: string }): number {
 function repaired(chat: Chat, { text, words }: Violation & { text: string }): Chat {
   const more = repairMessages(text, words);
   const messages = [...chat.messages, ...more];
-  const said = JSON.parse(chat.raw.get('messages') ?? '[]') as unknown[];
-  return { ...chat, messages, raw: new Map(chat.raw).set('messages', JSON.stringify([...said, ...more])) };
+  const said = readJson(chat.raw.get('messages') ?? '[]') as unknown[];
+  return { ...chat, messages, raw: new Map(chat.raw).set('messages', writeJson([...said, ...more])) };
 }
 
 interface Made {
@@ -238,9 +239,9 @@ async function open(row: Row, chat: Chat, asker: Asker, unmasker: Unmasker | nul
 }
 
 function unmasked(reply: Reply, unmasker: Unmasker): Reply {
-  const before: unknown = JSON.parse(reply.body);
+  const before = readJson(reply.body);
   const after = unmasker.value(before);
-  return after === before ? reply : readReply(JSON.stringify(after));
+  return after === before ? reply : readReply(writeJson(after));
 }
 
 /** As `opened`, but a stream is complete before anything of it is shown. */

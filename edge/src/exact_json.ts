@@ -1,24 +1,36 @@
-// JSON within a text, where a key written twice is no error: each of its values is kept, in the order of the text.
+// JSON kept exactly: integers beyond 2^53 as bigints, and within a text each value of a key that is written twice.
 
 const BETWEEN = /[ \n\r\t,:]*/y;
 const SCALAR = /[^ \n\r\t,\]}]*/y;
+const INTEGER = /^-?\d+$/;
+/** Every integer beyond 2^53 has as many digits. */
+const LONG = /\d{16}/;
 
 /** An object: all its names and values, also those of a repeated name. */
 export class Members {
   constructor(readonly items: [name: string, value: unknown][]) {}
 }
 
-/** The value of JSON; its objects are Members. Throws SyntaxError, and RangeError if it is nested too deeply. */
-export function readMembers(text: string): unknown {
-  JSON.parse(text); // only valid JSON goes on
-  return new Reader(text).value();
+/** As JSON.parse, but an integer beyond 2^53 is a bigint. Throws SyntaxError, and RangeError if nested too deeply. */
+export function readJson(text: string): unknown {
+  const plain: unknown = JSON.parse(text);
+  return LONG.test(text) ? new Reader(text, (items) => Object.fromEntries(items)).value() : plain;
 }
 
-/** The inverse of `readMembers`. */
-export function writeMembers(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(writeMembers).join(',')}]`;
-  if (!(value instanceof Members)) return JSON.stringify(value);
-  return `{${value.items.map(([name, each]) => `${JSON.stringify(name)}:${writeMembers(each)}`).join(',')}}`;
+/** As `readJson`, but objects are Members. */
+export function readMembers(text: string): unknown {
+  JSON.parse(text); // only valid JSON goes on
+  return new Reader(text, (items) => new Members(items)).value();
+}
+
+/** The inverse of both; as JSON.stringify, it leaves out what is undefined. */
+export function writeJson(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}`;
+  if (Array.isArray(value)) return `[${value.map(writeJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const items: Members['items'] = value instanceof Members ? value.items : Object.entries(value);
+  const known = items.filter(([, each]) => each !== undefined);
+  return `{${known.map(([name, each]) => `${JSON.stringify(name)}:${writeJson(each)}`).join(',')}}`;
 }
 
 /** The place behind the string that begins at `start`. */
@@ -34,15 +46,19 @@ export function stringEnd(text: string, start: number): number {
 class Reader {
   private at = 0;
 
-  constructor(private readonly text: string) {}
+  constructor(
+    private readonly text: string,
+    private readonly object: (items: Members['items']) => unknown,
+  ) {}
 
   value(): unknown {
     const c = this.next();
-    if (c === '{') return new Members(this.list(() => [this.value() as string, this.value()]));
+    if (c === '{') return this.object(this.list(() => [this.value() as string, this.value()]));
     if (c === '[') return this.list(() => this.value());
     const start = this.at;
     this.at = c === '"' ? stringEnd(this.text, start) : this.end(SCALAR);
-    return JSON.parse(this.text.slice(start, this.at));
+    const scalar = this.text.slice(start, this.at);
+    return INTEGER.test(scalar) && !Number.isSafeInteger(Number(scalar)) ? BigInt(scalar) : JSON.parse(scalar);
   }
 
   private list<T>(item: () => T): T[] {

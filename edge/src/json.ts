@@ -2,13 +2,13 @@
 // It keeps the bytes of each field, so that what nobody changed goes on as it came.
 
 import { EdgeError } from './errors.js';
-import { stringEnd } from './exact_json.js';
+import { readJson, stringEnd } from './exact_json.js';
 
 const HINT = 'write each key once: JSON readers disagree on which one counts';
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const MAX_DEPTH = 200;
 
-/** `raw`: each field of the object as it was written, in its order. */
+/** `value`: with bigints beyond 2^53. `raw`: each field of the object as it was written, in its order. */
 export interface JsonObject {
   value: Record<string, unknown>;
   raw: Map<string, string>;
@@ -25,7 +25,7 @@ export function decodeUtf8(bytes: ArrayBuffer | Uint8Array): string {
 export function readObject(text: string): JsonObject {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = readJson(text);
   } catch {
     throw new EdgeError('bad_body', 'the body is not JSON', 'send a JSON object');
   }
@@ -42,7 +42,7 @@ export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return 'null';
   if (Array.isArray(value)) return 'array';
   if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'float';
-  return { string: 'str', boolean: 'bool', object: 'object' }[typeof value as 'string'] ?? typeof value;
+  return { string: 'str', boolean: 'bool', object: 'object', bigint: 'int' }[typeof value as 'string'] ?? typeof value;
 }
 
 export function utf8Length(text: string): number {

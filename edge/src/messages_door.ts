@@ -3,6 +3,7 @@
 import { readChat, type Chat } from './chat.js';
 import { given, objectsOf, type ChatUsage, type Door, type Piece } from './door.js';
 import { EdgeError } from './errors.js';
+import { readJson, writeJson } from './exact_json.js';
 import { readObject } from './json.js';
 import { own } from './lookup.js';
 import { event, translateStream, type EventWriter } from './translated_stream.js';
@@ -41,7 +42,7 @@ function read(body: string): Chat | null {
   }
   if (!Array.isArray(value['messages'])) throw bad('messages', 'expected `array`');
   try {
-    return readChat(JSON.stringify(translated(value)));
+    return readChat(writeJson(translated(value)));
   } catch (fault) {
     if (fault === BEYOND) return null;
     throw fault;
@@ -85,7 +86,7 @@ function turnOf({ role, content }: Json, place: number): Json[] {
   }
   const calls = blocks
     .filter(({ type }) => type === 'tool_use')
-    .map(({ id, name, input }) => ({ id, type: 'function', function: { name, arguments: JSON.stringify(input) } }));
+    .map(({ id, name, input }) => ({ id, type: 'function', function: { name, arguments: writeJson(input ?? {}) } }));
   const text = rest.length || !calls.length ? contentOf(rest) : null;
   return [{ role, content: text, ...(calls.length ? { tool_calls: calls } : {}) }];
 }
@@ -159,7 +160,7 @@ async function show(answer: Response, asked: Chat, trace: string): Promise<Respo
     content.push({ ...block, input: inputOf(call.function) });
   }
   const whole = { ...messageOf(`msg_${trace}`, model), content, usage: usageOf(said.usage) };
-  return Response.json({ ...whole, ...endOf(finish ?? 'stop') }, { headers });
+  return new Response(writeJson({ ...whole, ...endOf(finish ?? 'stop') }), { headers });
 }
 
 function messageOf(id: string, model: string): Json {
@@ -185,7 +186,7 @@ function toolBlock(id: string, name: string, place: number): Json {
 
 function inputOf({ name, arguments: json }: ChatCall['function']): unknown {
   try {
-    const read: unknown = JSON.parse(json || '{}');
+    const read = readJson(json || '{}');
     if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
   } catch {
     // told below

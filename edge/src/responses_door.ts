@@ -3,6 +3,7 @@
 import { readChat, type Chat } from './chat.js';
 import { given, objectsOf, type ChatUsage, type Door, type Piece } from './door.js';
 import { EdgeError } from './errors.js';
+import { writeJson } from './exact_json.js';
 import { readObject } from './json.js';
 import { event, translateStream, type EventWriter } from './translated_stream.js';
 
@@ -52,7 +53,7 @@ function read(body: string): Chat | null {
   if (value['max_output_tokens']) fields['max_tokens'] = value['max_output_tokens'];
   if (value['stream'] === true) fields['stream_options'] = { include_usage: true };
   const system = value['instructions'] ? [{ role: 'system', content: value['instructions'] }] : [];
-  const chat = readChat(JSON.stringify({ ...fields, messages: [...system, ...messages] }));
+  const chat = readChat(writeJson({ ...fields, messages: [...system, ...messages] }));
   requests.set(chat, value);
   return chat;
 }
@@ -94,7 +95,8 @@ async function show(answer: Response, asked: Chat, trace: string): Promise<Respo
   const said = (await answer.json()) as ChatAnswer;
   const [{ message, finish_reason: finish }] = said.choices;
   const headers = new Headers(answer.headers);
-  return Response.json(frame.complete(message.content ?? '', finish ?? 'stop', said.usage ?? null), { headers });
+  const shown = frame.complete(message.content ?? '', finish ?? 'stop', said.usage ?? null);
+  return new Response(writeJson(shown), { headers });
 }
 
 /** A response, before and after its text. */

@@ -1,6 +1,7 @@
 // The stream of a chat as events of another API, each frame as it comes; a client that leaves ends the chat.
 
 import { readPiece, type Piece } from './door.js';
+import { writeJson } from './exact_json.js';
 import { SseDecoder } from './sse.js';
 
 /** Writes the events of one answer. */
@@ -40,5 +41,5 @@ export function translateStream(answer: Response, writer: EventWriter): Response
 }
 
 export function event(payload: { type: string; [field: string]: unknown }): string {
-  return `event: ${payload.type}\ndata: ${JSON.stringify(payload)}\n\n`;
+  return `event: ${payload.type}\ndata: ${writeJson(payload)}\n\n`;
 }

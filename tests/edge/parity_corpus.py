@@ -33,7 +33,7 @@ confidential = "network"
 base_url = "{url}"
 models = [
   "plain", "counted", "echo", "busy", "broken", "refuses", "locked", "elsewhere", "html", "list", "reset", "reset-mid",
-  "half-frame", "no-finish", "malformed", "error-mid", "crlf", "one-byte", "windowed", "seeing",
+  "half-frame", "no-finish", "malformed", "error-mid", "crlf", "one-byte", "windowed", "seeing", "calls",
 ]
 [providers.near]
 base_url = "{near}"
@@ -275,6 +275,8 @@ REPEATED = tuple(
     for mail in ("jane@example.com", "jane\\u0040example.com")
 )
 """JSON in a text, with a key written twice."""
+ORDER = 1234567890123456789
+"""An integer that no float holds."""
 
 
 def _guards() -> Iterator[ParityCase]:
@@ -290,10 +292,14 @@ def _guards() -> Iterator[ParityCase]:
     for words, model in product(REPEATED, ("up/echo", "auto:blocking")):
         yield chat(group, model, words)
     yield chat(group, "up/echo", json.dumps({"mail": "ada@example.org", "n": 4111111111111111}))
-    tool = {"role": "tool", "tool_call_id": "1", "content": '{"phone": "+49 170 1234567"}'}
-    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"to": "ada@example.org"}'}}
+    tool = {"role": "tool", "tool_call_id": "1", "content": f'{{"phone": "+49 170 1234567", "order": {ORDER}}}'}
+    arguments = f'{{"to": "ada@example.org", "order": {ORDER}}}'
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
     spoken = [{"role": "user", "content": "go"}, {"role": "assistant", "content": None, "tool_calls": [call]}, tool]
     yield ParityCase(group, "tool result", body=json.dumps({"model": "up/counted", "messages": spoken}).encode())
+    bounded = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 2**63 - 1}}}
+    function = {"name": "f", "description": "Mail ada@example.org", "parameters": bounded}
+    yield chat(group, "up/counted", tools=[{"type": "function", "function": function}])
 
 
 def _hello(model: str) -> bytes:
@@ -342,6 +348,11 @@ CONVERSATION = [
     {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Ulm"}}]},
     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "Rain", "is_error": True}]},
 ]
+ORDERED = [
+    *CONVERSATION[:1],
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "order", "input": {"order": ORDER}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": f'{{"order": {ORDER}}}'}]},
+]
 MESSAGES: Sequence[Mapping[str, object]] = (
     {},
     {"system": "Be brief."},
@@ -350,6 +361,7 @@ MESSAGES: Sequence[Mapping[str, object]] = (
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]},
     {"messages": CONVERSATION, "tools": [{"name": "weather", "input_schema": {"type": "object"}}]},
+    {"messages": ORDERED, "tools": [{"name": "order", "input_schema": {"type": "object"}}]},
     {"tools": [{"name": "f", "description": "d", "input_schema": {}}], "tool_choice": {"type": "tool", "name": "f"}},
     {"messages": [{"role": "user", "content": [{"type": "image", "source": PNG}, {"type": "text", "text": "?"}]}]},
     {"sizewise": {"data_class": "confidential"}},
@@ -371,6 +383,9 @@ def _messages() -> Iterator[ParityCase]:
         yield _posted(group, "/v1/messages", said, {"model": model, "stream": stream})
     for words in (*PERSONAL[:2], SECRETS[0]):
         said = {**usual, "model": "up/echo", "stream": True, "messages": [{"role": "user", "content": words}]}
+        yield _posted(group, "/v1/messages", said, {"words": words})
+    for words in (f'{{"order": {ORDER}}}', f'{{"mail": "ada@example.org", "order": {ORDER}}}'):
+        said = {**usual, "model": "up/calls", "messages": [{"role": "user", "content": words}]}
         yield _posted(group, "/v1/messages", said, {"words": words})
     yield ParityCase(group, "a wrong key", path="/v1/messages", body=json.dumps(usual).encode(), key="sk-wrong")
 

@@ -1,6 +1,7 @@
 // Placeholders such as <EMAIL_1> in place of findings, and the values back in replies; one numbering per request.
 
 import type { Chat } from '../chat.js';
+import { readJson, writeJson } from '../exact_json.js';
 import { mergeOverlaps, type Finding } from './finding.js';
 import { mapTexts } from './texts.js';
 
@@ -85,14 +86,14 @@ export function maskChat(chat: Chat, findings: Map<string, Finding[]>): { chat: 
   for (const [field, value] of values) {
     const after = mapTexts(value, (text, name) => names.mask(text, name, merged.get(text) ?? []), field);
     if (after === value) continue;
-    raw.set(field, JSON.stringify(after));
+    raw.set(field, writeJson(after));
     if (field === 'messages') messages = after as Chat['messages'];
   }
   return { chat: { ...chat, raw, messages }, unmasker: names.unmasker() };
 }
 
 function valuesOf(chat: Chat): [string, unknown][] {
-  return [...chat.raw].filter(([field]) => !NO_TEXT.has(field)).map(([field, raw]) => [field, JSON.parse(raw)]);
+  return [...chat.raw].filter(([field]) => !NO_TEXT.has(field)).map(([field, raw]) => [field, readJson(raw)]);
 }
 
 class Placeholders {
@@ -220,7 +221,7 @@ export class StreamUnmasker {
   }
 
   private one(payload: string): string {
-    const chunk = JSON.parse(payload) as Chunk;
+    const chunk = readJson(payload) as Chunk;
     for (const choice of chunk.choices ?? []) {
       const index = choice.index ?? 0;
       const delta = choice.delta ?? {};
@@ -238,7 +239,7 @@ export class StreamUnmasker {
       }
       if (choice.logprobs) choice.logprobs = null;
     }
-    return JSON.stringify(chunk);
+    return writeJson(chunk);
   }
 
   private call(choice: number, call: Call): void {

@@ -1,6 +1,6 @@
 // Every text inside a JSON value, also of JSON within a text; knows which fields hold no text, and no API.
 
-import { Members, readMembers, writeMembers } from '../exact_json.js';
+import { Members, readMembers, writeJson } from '../exact_json.js';
 
 const NON_TEXT = new Set(
   (
@@ -24,7 +24,7 @@ export function mapTexts(value: unknown, change: Change, field = '', depth = 0):
     const after = value.map((each) => mapTexts(each, change, field, depth));
     return after.some((each, place) => each !== value[place]) ? after : value;
   }
-  if (typeof value === 'number' && Number.isInteger(value) && value > 999_999_999_999) {
+  if ((typeof value === 'bigint' || isInteger(value)) && value > 999_999_999_999) {
     const said = String(value);
     const after = change(said, field);
     return after === said ? value : after;
@@ -47,7 +47,7 @@ function mapText(text: string, change: Change, field: string, depth: number): st
   const inner = depth < MAX_NESTED && '{[ \n\r\t'.includes(text[0] as string) ? embedded(text) : undefined;
   if (inner === undefined) return change(text, field);
   const after = mapTexts(inner, change, field, depth + 1);
-  return after === inner ? text : writeMembers(after);
+  return after === inner ? text : writeJson(after);
 }
 
 /** The object or list that the text encodes, with all values of a repeated key. */
@@ -59,6 +59,10 @@ function embedded(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function isInteger(value: unknown): value is number {
+  return Number.isInteger(value);
 }
 
 function isFile(text: string): boolean {
