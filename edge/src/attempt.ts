@@ -32,7 +32,7 @@ export interface Caller {
 }
 
 export async function askWhole(row: Row, chat: Chat, by: Caller): Promise<Reply> {
-  const { response, stop } = await send(row, bodyFor(row, chat, false), by);
+  const { response, clock } = await send(row, bodyFor(row, chat, false), by);
   try {
     return readReply(await readText(response, MAX_REPLY));
   } catch (fault) {
@@ -40,13 +40,13 @@ export async function askWhole(row: Row, chat: Chat, by: Caller): Promise<Reply>
       ? fault
       : garbled(`${row.name} closed the connection in the middle of its response`);
   } finally {
-    stop();
+    clock.stop();
   }
 }
 
 /** Waits for the first content: an error before it can still become another model's answer. */
 export async function askStream(row: Row, chat: Chat, by: Caller): Promise<Started> {
-  const { response, stop, cancel } = await send(row, bodyFor(row, chat, true), by);
+  const { response, clock, cancel } = await send(row, bodyFor(row, chat, true), by);
   const kind = response.headers.get('content-type') ?? '';
   if (!kind.includes('text/event-stream') || !response.body) {
     cancel();
@@ -55,7 +55,7 @@ export async function askStream(row: Row, chat: Chat, by: Caller): Promise<Start
   }
   const reader = new StreamReader(!chat.includeUsage);
   const bytes = response.body.getReader();
-  const frames = framesOf(bytes, reader, row, stop);
+  const frames = framesOf(bytes, reader, row, clock);
   try {
     const first = await frames.next();
     return { reader, first: first.done ? [] : first.value, rest: () => frames, cancel };
@@ -69,7 +69,7 @@ async function* framesOf(
   bytes: ReadableStreamDefaultReader<Uint8Array>,
   reader: StreamReader,
   row: Row,
-  stop: () => void,
+  clock: Clock,
 ): AsyncGenerator<Frame[]> {
   try {
     while (!reader.done) {
@@ -78,18 +78,28 @@ async function* framesOf(
       });
       if (chunk.done) break;
       const frames = reader.feed(chunk.value);
-      if (frames.length) yield frames;
+      if (!frames.length) continue;
+      clock.pause(); // how slowly the client reads is not the model's fault
+      yield frames;
+      clock.start();
     }
     reader.end();
   } finally {
-    stop();
+    clock.stop();
   }
+}
+
+/** Aborts an attempt that waits too long for its model's next words, or whose client leaves. */
+interface Clock {
+  start: () => void;
+  pause: () => void;
+  /** The attempt has ended. */
+  stop: () => void;
 }
 
 interface Sent {
   response: Response;
-  /** Ends the clock of this attempt. */
-  stop: () => void;
+  clock: Clock;
   cancel: () => void;
 }
 
@@ -99,18 +109,24 @@ async function send(row: Row, body: string, by: Caller): Promise<Sent> {
   by.signal.addEventListener('abort', abort);
   if (by.signal.aborted) abort();
   let late = false;
-  const clock = setTimeout(() => {
-    late = true;
-    abort();
-  }, row.timeoutS * 1000);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const pause = (): void => clearTimeout(timer);
+  const start = (): void => {
+    pause();
+    timer = setTimeout(() => {
+      late = true;
+      abort();
+    }, row.timeoutS * 1000);
+  };
   const stop = (): void => {
-    clearTimeout(clock);
+    pause();
     by.signal.removeEventListener('abort', abort);
   };
   const cancel = (): void => {
     stop();
     control.abort();
   };
+  start();
   try {
     const response =
       row.via === 'workers-ai'
@@ -122,7 +138,7 @@ async function send(row: Row, body: string, by: Caller): Promise<Sent> {
             redirect: 'manual',
             signal: control.signal,
           });
-    if (response.status === 200) return { response, stop, cancel };
+    if (response.status === 200) return { response, clock: { start, pause, stop }, cancel };
     const text = await readText(response, MAX_ERROR).catch(() => '');
     throw upstreamError(response.status, response.headers.get('retry-after'), text);
   } catch (fault) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
+from tests.edge.echoing_upstream import echoing_upstream
 from tests.edge.running_worker import upstream, worker
 from tests.running_server import KEY, Served
 
@@ -61,6 +64,22 @@ models = ["up/hang", "near/counted"]
 """A model of Workers AI that never answers."""
 
 
+class SlowOpenAI(FakeOpenAI):
+    def fault(self, model: str) -> FaultResponder:
+        return _write_slowly
+
+
+async def _write_slowly(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+    for word, finish in (("One ", None), ("two ", None), ("three", "stop")):
+        await asyncio.sleep(0.5)
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": finish}
+        writer.write(b"data: %b\n\n" % json.dumps({"id": "up-1", "model": "up", "choices": [choice]}).encode())
+        await writer.drain()
+    writer.write(b"data: [DONE]\n\n")
+    return False
+
+
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with upstream() as url, worker(tmp_path_factory.mktemp("edge"), SETTINGS.format(url=url), UP_KEY="sk-up") as made:
@@ -106,6 +125,16 @@ def test_a_model_of_workers_ai_that_hangs_is_followed_by_the_next_one(tmp_path: 
         answer = edge.chat("auto:hanging", stream=stream)
     said = (answer.status, answer.headers["x-sizewise-model"], answer.headers["x-sizewise-why"])
     assert said == (200, "near/counted", "up/hang failed (upstream_timeout)")
+
+
+def test_a_stream_may_take_longer_than_its_first_byte(tmp_path: Path) -> None:
+    settings = SETTINGS + "[providers.up.timeouts]\nfirst_byte_s = 1\n"
+    with (
+        echoing_upstream(SlowOpenAI) as up,
+        worker(tmp_path, settings.format(url=up.url), UP_KEY="sk-up") as edge,
+    ):
+        body = edge.chat("auto", stream=True).body.decode()
+    assert ("three" in body, "[DONE]" in body, "error" in body) == (True, True, False)
 
 
 def test_confidential_data_goes_no_further_than_the_settings_allow(edge: Served) -> None:
