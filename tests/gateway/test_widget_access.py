@@ -62,7 +62,7 @@ def visit(server: Served, widget: Any, words: str) -> Answer:
     return server.ask(f"{widget['path']}/messages", json.dumps(sent).encode(), key=None)
 
 
-def made_key(server: Served, name: str, **restrictions: object) -> str:
+def made_key(server: Served, name: str, **restrictions: Any) -> str:
     answer = graphql(server, KEY, name=name, **restrictions)
     assert answer.errors == [], answer.errors
     return str(answer.data["createKey"]["secret"])
