@@ -252,7 +252,7 @@ def test_older_runs_come_once_and_are_of_the_list_that_is_shown(browser: Any, tm
             older.click()
             held.wait()
             page.get_by_label("State").select_option("cancelled")
-            held.wait(2)
+            held.wait(count=2)
             held.release()
             page.get_by_text("No run fits").wait_for()
             page.wait_for_load_state("networkidle")
