@@ -7,7 +7,6 @@ none; those in flight are asked again.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -20,11 +19,11 @@ from sizewise.batches.batch_queue import BatchQueue, stamped
 from sizewise.batches.batch_store import BatchContent, BatchStore, StoredBatch, now_ms
 from sizewise.batches.tables import BatchRow, BatchStatus
 from sizewise.errors import BodyTooLarge, BudgetExceeded, InvalidApiKey, ServerStopping, StorageError
-from sizewise.files.file_store import StoredFile
+from sizewise.files.file_store import FileUpload, StoredFile
 from sizewise.gateway.batch_request import BatchCall, CallResponse
 from sizewise.gateway.stored_caller import stored_principal
 from sizewise.jobs.map_batches import Batch, map_batches
-from sizewise.jobs.run_queue import StopFlag
+from sizewise.jobs.run_queue import RetryLater, StopFlag
 from sizewise.jobs.shared_budget import SharedBudget
 from sizewise.money import PICO_PER_DOLLAR
 from sizewise.principal import Principal
@@ -58,7 +57,7 @@ class ApiBatchRunner:
         self._queue = queue
 
     async def run(self, row: BatchRow, flag: StopFlag) -> bool:
-        """Step by step; each begins with what is stored."""
+        """Step by step; each begins with what is stored. Raises RetryLater while its result files cannot be written."""
         while True:
             stored = await self._queue.until_stored(
                 lambda: self._queue.store.find(row.tenant, row.project, row.id),
@@ -76,8 +75,7 @@ class ApiBatchRunner:
                     if not await run.answer():
                         return False
                 case "finalizing" | "cancelling":
-                    if not await run.finish():
-                        return False
+                    await run.finish()
                 case _:
                     return True
 
@@ -210,60 +208,62 @@ class _BatchRun:
 
     # ---- step 3: the result files
 
-    async def finish(self) -> bool:
-        """False: it was stopped, and goes on elsewhere or later."""
+    async def finish(self) -> None:
+        """Raises RetryLater if a result file cannot be written now; one that was written is kept."""
         is_canceled = self._row.status == "cancelling"
         done = set(await self._kept(lambda: self._store.answered(self._row.id)))
         left = 0 if is_canceled else self._row.total - len(done)
-        while True:
-            try:
-                output = await self._write_file("output", failed=False)
-                errors = await self._write_file("error", failed=True, unanswered=done if left else None)
-                break
-            except BodyTooLarge as error:
-                full = BatchError("result_files_full", f"{error.message}: {error.hint}")
-                self._content = replace(self._content, errors=[full])
-                await self._kept(
-                    lambda: self._store.change(self._row, self._content, (self._row.status,), self._row.status)
-                )
-            except StorageError:
-                pass
-            if await self._stopped_within(FULL_WAIT_S):
-                return False
+        try:
+            if not self._content.output_file:
+                output = await self._write_file("output", self._results(failed=False))
+                await self._remember(replace(self._content, output_file=output))
+            errors = await self._write_file("error", self._failures(done if left else None))
+        except BodyTooLarge as error:
+            full = BatchError("result_files_full", f"{error.message}: {error.hint}")
+            await self._remember(replace(self._content, errors=[full]))
+            raise RetryLater(FULL_WAIT_S) from error
+        except StorageError as error:
+            raise RetryLater(FULL_WAIT_S) from error
         cut, by_code = self._content.cut, await self._kept(lambda: self._store.count_errors(self._row.id))
         if left:
             code = (cut or EXPIRED)[0]
             by_code[code] = by_code.get(code, 0) + left
-        self._content = replace(self._content, output_file=output, error_file=errors, errors=[], request_errors=by_code)
+        self._content = replace(self._content, error_file=errors, errors=[], request_errors=by_code)
         ended: BatchStatus = "cancelled" if is_canceled else "expired" if cut == EXPIRED else "completed"
         await self._change(ended, f"{ended}_at", failed=left, cost=await self._booked())
-        return True
 
-    async def _write_file(self, kind: str, *, failed: bool, unanswered: set[int] | None = None) -> str:
-        """The id of the new file, empty if it would be. `unanswered`: the positions that do have an answer; the others
-        of the batch's file are written with what cut the batch.
-        """
+    async def _write_file(self, kind: str, contents: AsyncIterator[bytes]) -> str:
+        """The id of the new file; empty, and there is none, if it would be empty. Raises BodyTooLarge."""
         app, row = self._get_app(), self._row
-        files, after, number = app.resources.services.files, -1, 0
         owner = Principal(row.tenant, row.project, row.caller.key, user_id=row.caller.user)
-        settings = app.settings.files
-        upload = await files.begin(owner, f"{row.id}_{kind}.jsonl", max_bytes=settings.max_bytes)
+        files, most = app.resources.services.files, app.settings.files.max_bytes
+        upload: FileUpload | None = None
         try:
-            while found := await self._store.results(row, after, failed=failed, limit=PAGE):
-                await upload.write(b"".join(result_line(_result_id(row, at), result) for at, result in found))
-                after, number = found[-1][0], number + len(found)
-            if unanswered is not None:
-                async for lines in self._unanswered(unanswered):
-                    await upload.write(lines)
-                    number += 1
-            if not number:
-                await upload.abort()
+            async for lines in contents:
+                upload = upload or await files.begin(owner, f"{row.id}_{kind}.jsonl", max_bytes=most)
+                await upload.write(lines)
+            if upload is None:
                 return ""
             expires = now_ms() + 1_000 * self._content.files_expire_s
             return (await upload.finish("batch_output", expires)).id
         except BaseException:
-            await asyncio.shield(upload.abort())
+            if upload is not None:
+                await asyncio.shield(upload.abort())
             raise
+
+    async def _failures(self, answered: set[int] | None) -> AsyncIterator[bytes]:
+        """`answered`: positions that have a result; those of the file that have none follow. None: all have one."""
+        async for lines in self._results(failed=True):
+            yield lines
+        if answered is not None:
+            async for lines in self._unanswered(answered):
+                yield lines
+
+    async def _results(self, *, failed: bool) -> AsyncIterator[bytes]:
+        row, after = self._row, -1
+        while found := await self._store.results(row, after, failed=failed, limit=PAGE):
+            yield b"".join(result_line(_result_id(row, at), result) for at, result in found)
+            after = found[-1][0]
 
     async def _unanswered(self, answered: set[int]) -> AsyncIterator[bytes]:
         cut, position = self._content.cut or EXPIRED, -1
@@ -344,17 +344,13 @@ class _BatchRun:
             lambda: self._store.change(self._row, content, was, status, total=total, failed=failed, cost=cost),
         )
 
+    async def _remember(self, content: BatchContent) -> None:
+        """Stores it with the status that it had when this step began."""
+        self._content, status = content, self._row.status
+        await self._kept(lambda: self._store.change(self._row, content, (status,), status))
+
     async def _kept(self, work: Callable[[], Awaitable[T]]) -> T:
         return await self._queue.until_stored(work)
-
-    async def _stopped_within(self, seconds: float) -> bool:
-        """Waits; True as soon as the server stops."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self._flag.is_set:
-                return True
-            await asyncio.sleep(min(1.0, seconds))
-        return False
 
 
 class _ShareTooSmall(Exception):

@@ -73,6 +73,14 @@ class StopFlag:
         self.is_set = False
 
 
+class RetryLater(Exception):
+    """Raised by a run that cannot go on for now: it is run again after `delay_s`, and holds no place until then."""
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(delay_s)
+        self.delay_s = delay_s
+
+
 class RunQueue(Generic[RowT]):
     """One per process and kind of run. `start` before the first `enqueue`."""
 
@@ -85,6 +93,7 @@ class RunQueue(Generic[RowT]):
         self._shared = shared
         self._run: Callable[[RowT, StopFlag], Awaitable[bool]] | None = None
         self._waiting: dict[str, RowT] = {}  # by id, in order
+        self._delayed: dict[str, asyncio.TimerHandle] = {}  # by id; each is enqueued at its time
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tenants: dict[str, str] = {}  # of those that run
         self._flags: dict[str, StopFlag] = {}
@@ -93,19 +102,26 @@ class RunQueue(Generic[RowT]):
         self._is_draining = False
 
     def start(self, run: Callable[[RowT, StopFlag], Awaitable[bool]]) -> None:
-        """`run`: returns False if the run has not ended, and goes on elsewhere or later."""
+        """`run`: returns False if the run has not ended, and goes on elsewhere or later. May raise RetryLater."""
         self._run = run
 
     def enqueue(self, row: RowT) -> None:
+        self._forget_delay(row.id)
         if row.id not in self._running:
             self._waiting[row.id] = row
             self._start_waiting()
 
     def stop(self, id: str) -> None:
         """At once: its calls are cancelled."""
+        self._forget_delay(id)
         self._waiting.pop(id, None)
         if id in self._running:
             self._running[id].cancel()
+
+    def _forget_delay(self, id: str) -> None:
+        timer = self._delayed.pop(id, None)
+        if timer is not None:
+            timer.cancel()
 
     def _start_waiting(self) -> None:
         """Starts as many as may run; the next is of the organization that runs the fewest, then the oldest."""
@@ -120,7 +136,10 @@ class RunQueue(Generic[RowT]):
     def _on_done(self, row: RowT, task: asyncio.Task[None]) -> None:
         for each in (self._running, self._tenants, self._flags):
             each.pop(row.id, None)
-        if not task.cancelled() and (fault := task.exception()) is not None:  # only its type: it may hold a prompt
+        fault = None if task.cancelled() else task.exception()
+        if isinstance(fault, RetryLater):
+            self._delayed[row.id] = asyncio.get_running_loop().call_later(fault.delay_s, self.enqueue, row)
+        elif fault is not None:  # only its type: it may hold a prompt
             log.error("unexpected %s in one of the %s: %s", type(fault).__name__, self._what, row.id)
             failing = asyncio.get_running_loop().create_task(self._fail(row))
             self._failing.add(failing)
@@ -161,7 +180,7 @@ class RunQueue(Generic[RowT]):
         """
         if self._is_draining:
             return
-        mine = tuple(self._running)
+        mine = (*self._running, *self._delayed)
         if self._shared and mine:
             unfinished = await self._rows.renew(self.server)
             for id in set(mine) - unfinished:
@@ -188,3 +207,5 @@ class RunQueue(Generic[RowT]):
         await asyncio.wait({draining}, timeout=timeout_s)
         for task in (*self._running.values(), draining):
             task.cancel()
+        for timer in self._delayed.values():
+            timer.cancel()

@@ -16,6 +16,7 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 
+from tests.auth.user_client import Browser
 from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import rows
 from tests.gateway.vector_store_client import key_of
@@ -40,6 +41,7 @@ price = {input = "1", output = "5"}
 [models."echo/vectors"]
 task = "embed"
 """
+FULL = CONFIG.replace("[batches]", "[files]\nmax_files = 3\n[batches]\nmax_running = 1")
 CANARY = "canary-0816-secret"
 CHAT: Any = "/v1/chat/completions"
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -95,6 +97,14 @@ def results(client: OpenAI, file: str | None) -> dict[str, dict[str, Any]]:
 def has_completed(client: OpenAI, id: str, least: int) -> bool:
     counts = client.batches.retrieve(id).request_counts
     return counts is not None and counts.completed >= least
+
+
+def key_of_another_organization(served: Served) -> str:
+    token = graphql(served, 'mutation { createOrganization(id: "acme", email: "o@acme.example") { token } }')
+    owner = Browser(served)
+    owner.accept(token.data["createOrganization"]["token"])
+    made = owner.graphql('mutation { createKey(name: "t", permissions: [ask]) { secret } }')
+    return str(made.data["createKey"]["secret"])
 
 
 def cost_of(batch: Batch) -> float:
@@ -299,6 +309,31 @@ def test_what_the_page_shows_runs(served: Served) -> None:
 
 
 # ---- restarts and secrets
+
+
+@pytest.mark.parametrize("waits", [False, pytest.param(True, marks=pytest.mark.long)], ids=["restarts", "waits"])
+def test_a_batch_waits_for_room_for_its_files_while_others_run_and_writes_each_once(
+    tmp_path: Path, waits: bool
+) -> None:
+    with serving(tmp_path, FULL) as served, client_of(served) as client:
+        other = uploaded(client, ["x"], "user_data")
+        id = begun(client, [line("good", "x"), line("bad", "x", temperature="hot")]).id
+        until(lambda: client.batches.retrieve(id).errors)
+        full = client.batches.retrieve(id)
+        assert full.status == "finalizing" and full.errors is not None and full.errors.data is not None
+        assert [each.code for each in full.errors.data] == ["result_files_full"]
+        assert set(results(client, full.output_file_id)) == {"good"} and full.error_file_id is None
+        with client_of(served, key_of_another_organization(served)) as theirs:
+            assert ended(theirs, begun(theirs, [line("a", "x")]).id).status == "completed"
+        client.files.delete(other)
+        if waits:
+            until(lambda: client.batches.retrieve(id).status in ENDED, 150)
+    with serving(tmp_path, FULL) as served, client_of(served) as client:
+        found = ended(client, id)
+        assert (found.status, found.errors, found.output_file_id) == ("completed", None, full.output_file_id)
+        assert set(results(client, found.error_file_id)) == {"bad"}
+        written = {each.id for each in client.files.list(purpose="batch_output")}
+        assert written == {found.output_file_id, found.error_file_id}
 
 
 @pytest.mark.long

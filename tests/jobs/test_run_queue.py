@@ -1,4 +1,4 @@
-"""The queue of durable runs: a fault in a run fails it, or lets it go on with what is left, and the others run."""
+"""The queue of durable runs: a fault fails a run or lets it go on, one may wait, and the others run meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Struct
 
-from sizewise.jobs.run_queue import RunQueue, StopFlag
+from sizewise.jobs.run_queue import RetryLater, RunQueue, StopFlag
+from tests import virtual_time
 
 
 class Row(Struct, frozen=True):
@@ -64,3 +65,30 @@ def test_a_fault_fails_its_own_run_alone(going_on: int, ran: list[str], caplog: 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
     assert "KeyError" in caplog.text and "a prompt" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("is_gone", "ran"), [(False, ["full", "other", "full"]), (True, ["full", "other"])], ids=["is there", "is gone"]
+)
+def test_a_run_that_waits_leaves_its_place_to_others_and_runs_again(is_gone: bool, ran: list[str]) -> None:
+    async def run() -> None:
+        seen, rows = list[str](), Rows(going_on=0)
+        queue = RunQueue(rows, "runs", max_running=1, shared=True)
+
+        async def work(row: Row, flag: StopFlag) -> bool:
+            seen.append(row.id)
+            if seen == ["full"]:
+                raise RetryLater(60)
+            return True
+
+        queue.start(work)
+        queue.enqueue(Row("full"))
+        queue.enqueue(Row("other"))
+        await asyncio.sleep(30)
+        assert seen == ["full", "other"]
+        if is_gone:  # another server ended it, or it was deleted
+            await queue.take_over()
+        await asyncio.sleep(60)
+        assert (seen, rows.failed) == (ran, [])
+
+    virtual_time.run(run())
