@@ -14,7 +14,15 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
-from sizewise.batches.batch_file import BatchError, BatchResult, LineChecks, read_line, read_lines, result_line
+from sizewise.batches.batch_file import (
+    BatchError,
+    BatchLine,
+    BatchResult,
+    LineChecks,
+    read_line,
+    read_lines,
+    result_line,
+)
 from sizewise.batches.batch_queue import BatchQueue, stamped
 from sizewise.batches.batch_store import BatchContent, BatchStore, StoredBatch, now_ms
 from sizewise.batches.tables import BatchRow, BatchStatus
@@ -119,7 +127,7 @@ class _BatchRun:
     async def answer(self) -> bool:
         """False: it was stopped, and goes on elsewhere or later."""
         self._done = set(await self._kept(lambda: self._store.answered(self._row.id)))
-        if self._done:
+        if self._content.max_cost is not None:
             self._spent = await self._booked()
         try:
             await map_batches(self._open_lines(), self._answer_line, concurrency=self._store.limits.concurrency)
@@ -154,57 +162,62 @@ class _BatchRun:
     async def _answer_line(self, job: Line) -> None:
         """Raises ServerStopping if it was not answered because the server stops."""
         position, line, share = job
-        ask, left = partial(self._result, line), lambda: self._left or 0
         try:
-            result = await self._shares.spend(share, ask, left, _ShareTooSmall)
+            result = await self._result(read_line(line), share)
         except _ShareTooSmall as refused:
             self._cut = self._cut or (BudgetExceeded.code, str(refused))
             return
         if result is None:
             return
-        self._spent += result.cost or 0
         await self._kept(self._get_app().resources.services.records.flush)  # no result without its record
         status = await self._kept(lambda: self._store.insert_result(self._row, position, result))
         self._done.add(position)
         self._is_over = self._is_over or status != "in_progress"
 
-    async def _result(self, line: bytes, share: int | None) -> BatchResult | None:
+    async def _result(self, line: BatchLine, share: int | None) -> BatchResult | None:
         """None if the batch has ended, or an error would meet every further request as well: then `_cut` is set. Raises
-        _ShareTooSmall.
+        _ShareTooSmall if it could cost more than all that is left. The share is put back.
         """
-        if self._has_ended:
-            return None
-        asked, content, wait = read_line(line), self._content, FIRST_WAIT_S
-        for tries in range(1, MAX_TRIES + 1):
-            app = self._get_app()
-            try:
-                principal = self._creator(app)
-            except InvalidApiKey as error:
-                self._cut = error.code, error.message
+        costs, tries = list[int](), 0
+        while True:
+            tries += 1
+            ask = partial(self._ask, line, costs, tries > 1)
+            response = await self._shares.spend(share, ask, lambda: self._left or 0, _ShareTooSmall)
+            if response is None:
                 return None
-            limits = (
-                {} if share is None else {"max-cost-usd": f"{share // PICO_PER_DOLLAR}.{share % PICO_PER_DOLLAR:012}"}
-            )
-            call = BatchCall.of(principal, content.address, {**content.options, **limits}, self._row.id)
-            response = await call.answer(app, content.endpoint, bytes(asked.body))
-            code = response.error_code
-            if code == ServerStopping.code:
-                raise ServerStopping("the server stops", "the batch goes on when it is back")
-            if code == BudgetExceeded.code and share is not None:
-                left = "as is left of the batch's `max-cost-usd`: raise it, or set `max_tokens` in the requests"
-                raise _ShareTooSmall(f"{response.error_message}, {left}")
-            if code == BudgetExceeded.code:
-                self._cut = code, response.error_message
-                return None
-            if response.status not in RETRIED_STATUSES or code in LASTING_CODES or tries == MAX_TRIES:
-                break
+            is_lasting = response.status not in RETRIED_STATUSES or response.error_code in LASTING_CODES
+            if is_lasting or tries == MAX_TRIES or now_ms() >= self._row.expires:
+                return _batch_result(line.custom_id, response, costs)
             if self._flag.is_set:
                 raise ServerStopping("the server stops", "the batch goes on when it is back")
-            if now_ms() >= self._row.expires:
-                break
-            await asyncio.sleep(min(response.retry_after or wait, MAX_WAIT_S))
-            wait = min(2 * wait, MAX_WAIT_S)
-        return _batch_result(asked.custom_id, response)
+            share = self._shares.take(self._left)  # before it waits, so that it keeps its place
+            await asyncio.sleep(min(response.retry_after or FIRST_WAIT_S * 2 ** (tries - 1), MAX_WAIT_S))
+
+    async def _ask(self, line: BatchLine, costs: list[int], is_retry: bool, share: int | None) -> CallResponse | None:
+        """One try, whose cost is added to `costs`, also if it is refused. None: as `_result`. Raises _ShareTooSmall."""
+        if self._is_over or (self._has_ended and not is_retry):
+            return None
+        app, content = self._get_app(), self._content
+        try:
+            principal = self._creator(app)
+        except InvalidApiKey as error:
+            self._cut = error.code, error.message
+            return None
+        call = BatchCall.of(principal, content.address, {**content.options, **_limit(share)}, self._row.id)
+        response = await call.answer(app, content.endpoint, bytes(line.body))
+        if response.cost is not None:
+            self._spent += response.cost
+            costs.append(response.cost)
+        code = response.error_code
+        if code == ServerStopping.code:
+            raise ServerStopping("the server stops", "the batch goes on when it is back")
+        if code == BudgetExceeded.code and share is not None:
+            left = "as is left of the batch's `max-cost-usd`: raise it, or set `max_tokens` in the requests"
+            raise _ShareTooSmall(f"{response.error_message}, {left}")
+        if code == BudgetExceeded.code:
+            self._cut = code, response.error_message
+            return None
+        return response
 
     # ---- step 3: the result files
 
@@ -369,12 +382,13 @@ def _limit(share: int | None) -> dict[str, str]:
     return {} if share is None else {"max-cost-usd": f"{share // PICO_PER_DOLLAR}.{share % PICO_PER_DOLLAR:012}"}
 
 
-def _batch_result(custom_id: str, response: CallResponse) -> BatchResult:
+def _batch_result(custom_id: str, response: CallResponse, costs: list[int]) -> BatchResult:
+    """`costs`: pico-dollars of its tries, where they are known."""
     return BatchResult(
         custom_id=custom_id,
         trace=response.trace,
         status=response.status,
         body=response.body,
         model=response.model,
-        cost=response.cost,
+        cost=sum(costs) if costs else None,
     )

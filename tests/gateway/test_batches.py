@@ -234,6 +234,16 @@ def test_no_batch_costs_more_than_it_may(client: OpenAI) -> None:
     assert len(missed) == found.request_counts.failed > 0
 
 
+def test_what_was_paid_for_tries_that_failed_counts_as_well(served: Served, client: OpenAI) -> None:
+    """A try costs the 141 tokens of its prompt, at a micro-dollar each, and gets no answer."""
+    lines = [line(f"q{n}", f"[[fail garbled]] {'word ' * 100}", max_tokens=1) for n in range(3)]
+    found = ended(client, begun(client, lines, extra_body={"sizewise": {"max_cost_usd": "0.0006"}}).id)
+    assert found.request_counts is not None and found.request_counts.failed == 3
+    paid = rows(served.home, f"SELECT cost FROM records WHERE tags LIKE '%{found.id}%' AND cost > 0")
+    assert len(paid) > 3, "some were tried again"
+    assert sum(each["cost"] for each in paid) == round(cost_of(found) * 1e12) <= 600_000_000
+
+
 def test_a_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(client: OpenAI) -> None:
     good = json.dumps(line("a", "[[say a]]"))
     for text, status in (
