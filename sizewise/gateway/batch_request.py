@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct
+from msgspec.structs import replace
 
 from sizewise.app.application import Application
 from sizewise.gateway import completions, decisions, images, moderations, openai, responses
 from sizewise.gateway.error_response import OPENAI_ERRORS, ErrorFormat
 from sizewise.gateway.request_handling import handle
 from sizewise.gateway.request_head import RequestHead, RouteHandler, new_trace_id
+from sizewise.gateway.request_options import parse_options, read_tags
 from sizewise.gateway.response_writer import Headers, decode_headers
 from sizewise.handler import Request, RequestOptions
 from sizewise.messages import ChatRequest, EmbeddingRequest
@@ -50,7 +52,12 @@ class _ErrorBody(Struct):
     error: _ErrorObject | None = None
 
 
+class _OwnOptions(Struct):
+    sizewise: Raw = Raw(b"null")
+
+
 _error = msgspec.json.Decoder(_ErrorBody)
+_own_options = msgspec.json.Decoder(_OwnOptions)
 
 
 class CallResponse:
@@ -115,28 +122,43 @@ class CallResponse:
         return found or _ErrorObject()
 
 
+def own_max_cost(body: Raw) -> int | None:
+    """Pico-dollars that a request allows itself in its `sizewise` object. Raises BadBody, msgspec.DecodeError."""
+    return parse_options({}, _own_options.decode(body).sizewise).max_cost
+
+
 class BatchCall(RequestHead):
-    """The head of a request whose caller is known, and who waits for nothing."""
+    """The head of a request whose caller is known, and who waits for nothing. `share`: the pico-dollars that it may
+    cost; None: no limit. `tags`: in addition to its own.
+    """
 
     creator: Principal = Principal()
+    share: int | None = None
+    tags: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, creator: Principal, address: str, options: Mapping[str, str], batch: str) -> BatchCall:
-        """`options`: `x-sizewise-*` headers without the prefix. The request has the tag `batch`."""
-        tags = ",".join(filter(None, (options.get("tags"), batch)))
+    def of(
+        cls, creator: Principal, address: str, options: Mapping[str, str], *, batch: str, share: int | None
+    ) -> BatchCall:
+        """`options`: `x-sizewise-*` headers without the prefix. The request has the tag `batch`, too."""
         return cls(
             started=time.perf_counter(),
             trace=new_trace_id(),
-            options={**options, "tags": tags},
+            options={name: value for name, value in options.items() if name != "tags"},
             peer_address=address,
             creator=creator,
+            share=share,
+            tags=(*read_tags(options.get("tags")), batch),
         )
 
     def authenticate(self, app: Application) -> Principal:
         return self.creator
 
     def request(self, payload: ChatRequest | EmbeddingRequest, options: RequestOptions, endpoint: str) -> Request:
-        return msgspec.structs.replace(super().request(payload, options, endpoint), background=True)
+        tags = self.tags if options.tags is UNSET else tuple(dict.fromkeys((*options.tags, *self.tags)))
+        most = min((each for each in (options.max_cost, self.share) if each is not None), default=None)
+        options = replace(options, max_cost=most, tags=tags)
+        return replace(super().request(payload, options, endpoint), background=True)
 
     async def answer(self, app: Application, endpoint: str, body: bytes) -> CallResponse:
         asked, response = BATCH_ENDPOINTS[endpoint], CallResponse(self.trace)

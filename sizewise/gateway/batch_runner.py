@@ -28,12 +28,11 @@ from sizewise.batches.batch_store import BatchContent, BatchStore, StoredBatch, 
 from sizewise.batches.tables import BatchRow, BatchStatus
 from sizewise.errors import BodyTooLarge, BudgetExceeded, InvalidApiKey, ServerStopping, StorageError
 from sizewise.files.file_store import FileUpload, StoredFile
-from sizewise.gateway.batch_request import BatchCall, CallResponse
+from sizewise.gateway.batch_request import BatchCall, CallResponse, own_max_cost
 from sizewise.gateway.stored_caller import stored_principal
 from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.jobs.run_queue import RetryLater, StopFlag
 from sizewise.jobs.shared_budget import SharedBudget
-from sizewise.money import PICO_PER_DOLLAR
 from sizewise.principal import Principal
 from sizewise.telemetry.usage_query import HOUR_MS, UsageQuery
 from sizewise.telemetry.usage_report import read_usage
@@ -203,7 +202,7 @@ class _BatchRun:
         except InvalidApiKey as error:
             self._cut = error.code, error.message
             return None
-        call = BatchCall.of(principal, content.address, {**content.options, **_limit(share)}, self._row.id)
+        call = BatchCall.of(principal, content.address, content.options, batch=self._row.id, share=share)
         response = await call.answer(app, content.endpoint, bytes(line.body))
         if response.cost is not None:
             self._spent += response.cost
@@ -211,13 +210,13 @@ class _BatchRun:
         code = response.error_code
         if code == ServerStopping.code:
             raise ServerStopping("the server stops", "the batch goes on when it is back")
-        if code == BudgetExceeded.code and share is not None:
+        if code != BudgetExceeded.code or _is_own_limit(line, share):
+            return response
+        if share is not None:
             left = "as is left of the batch's `max-cost-usd`: raise it, or set `max_tokens` in the requests"
             raise _ShareTooSmall(f"{response.error_message}, {left}")
-        if code == BudgetExceeded.code:
-            self._cut = code, response.error_message
-            return None
-        return response
+        self._cut = code, response.error_message
+        return None
 
     # ---- step 3: the result files
 
@@ -378,8 +377,10 @@ def _result_id(row: BatchRow, position: int) -> str:
     return f"batch_req_{row.id.removeprefix('batch_')}_{position}"
 
 
-def _limit(share: int | None) -> dict[str, str]:
-    return {} if share is None else {"max-cost-usd": f"{share // PICO_PER_DOLLAR}.{share % PICO_PER_DOLLAR:012}"}
+def _is_own_limit(line: BatchLine, share: int | None) -> bool:
+    """Whether the request allows itself no more than its share."""
+    own = own_max_cost(line.body)
+    return own is not None and (share is None or own <= share)
 
 
 def _batch_result(custom_id: str, response: CallResponse, costs: list[int]) -> BatchResult:

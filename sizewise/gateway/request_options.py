@@ -104,10 +104,15 @@ def _prompt(given: str | PromptOption) -> PromptReference:
     return PromptReference(given.id, given.version or "", given.variables)
 
 
-def _tags(given: str | list[str] | None) -> tuple[str, ...]:
-    """A list, or words between commas. Raises BadBody."""
+def read_tags(given: str | list[str] | None) -> tuple[str, ...]:
+    """Of a list, or of words between commas; unchecked."""
     words = given.split(",") if isinstance(given, str) else given or []
-    tags = tuple(sorted({word.strip() for word in words} - {""}))
+    return tuple(sorted({word.strip() for word in words} - {""}))
+
+
+def _tags(given: str | list[str] | None) -> tuple[str, ...]:
+    """Raises BadBody."""
+    tags = read_tags(given)
     if len(tags) > MAX_TAGS or not all(map(is_tag, tags)):
         raise BadBody(
             "`sizewise`: `tags` has too many tags, or one that is too long or not printable",

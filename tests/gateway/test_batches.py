@@ -16,6 +16,7 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 
+from sizewise.telemetry.tables import split_tags
 from tests.auth.user_client import Browser
 from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import rows
@@ -242,6 +243,23 @@ def test_what_was_paid_for_tries_that_failed_counts_as_well(served: Served, clie
     paid = rows(served.home, f"SELECT cost FROM records WHERE tags LIKE '%{found.id}%' AND cost > 0")
     assert len(paid) > 3, "some were tried again"
     assert sum(each["cost"] for each in paid) == round(cost_of(found) * 1e12) <= 600_000_000
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_cost_usd": "1"}], ids=["without a limit", "with a limit"])
+def test_a_request_has_its_own_tags_and_limit_beside_those_of_its_batch(
+    served: Served, client: OpenAI, limit: dict[str, str]
+) -> None:
+    tags = [f"t{n}" for n in range(16)]
+    own = [line("tagged", "x", sizewise={"tags": ["own"]}), line("dear", "x", sizewise={"max_cost_usd": "0.000001"})]
+    batch = begun(client, [*own, line("plain", "x")], extra_body={"sizewise": {"tags": tags, **limit}})
+    found = ended(client, batch.id)
+    assert set(results(client, found.output_file_id)) == {"tagged", "plain"}
+    refused = results(client, found.error_file_id)["dear"]["response"]
+    assert (refused["status_code"], refused["body"]["error"]["code"]) == (402, "over_budget")
+    recorded = rows(served.home, f"SELECT tags FROM records WHERE tags LIKE '%{batch.id}%' AND status = 200")
+    seen = [set(split_tags(each["tags"])) for each in recorded]
+    assert sorted(each - {*tags, batch.id} for each in seen) == [set(), {"own"}]
+    assert all({*tags, batch.id} <= each for each in seen)
 
 
 def test_a_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(client: OpenAI) -> None:
