@@ -174,18 +174,16 @@ class RunQueue(Generic[RowT]):
         return [PeriodicTask(self._what, POLL_INTERVAL_S, self.take_over, at_once=True)]
 
     async def take_over(self) -> None:
-        """Takes over runs of processes that are gone, and stops those that others ended or deleted.
+        """Takes over runs of processes that are gone, unless it drains, and stops those that others ended or deleted.
 
         Raises StorageError, EncryptionKeyUnavailable.
         """
-        if self._is_draining:
-            return
         mine = (*self._running, *self._delayed)
         if self._shared and mine:
             unfinished = await self._rows.renew(self.server)
             for id in set(mine) - unfinished:
                 self.stop(id)
-        if self._is_new or self._shared:
+        if (self._is_new or self._shared) and not self._is_draining:
             silent_ms = ORPHAN_AFTER_MS if self._shared else ANY_AGE_MS
             for row in await self._rows.take_orphans(self.server, silent_ms):
                 self.enqueue(row)

@@ -42,6 +42,24 @@ class Rows:
         return set()
 
 
+class SharedRows(Rows):
+    """Those of a database that other servers use, for a queue that takes none of them over."""
+
+    def __init__(self, *unfinished: str) -> None:
+        super().__init__(going_on=0)
+        self.unfinished = set(unfinished)
+        self.released: list[str] = []
+
+    async def release(self, row: Row) -> None:
+        self.released.append(row.id)
+
+    async def take_orphans(self, server: str, silent_ms: int) -> Sequence[Row]:
+        raise AssertionError("it takes no others")
+
+    async def renew(self, server: str) -> set[str]:
+        return self.unfinished
+
+
 @pytest.mark.parametrize(("going_on", "ran"), [(0, ["bad", "good"]), (1, ["bad", "good", "bad"])])
 def test_a_fault_fails_its_own_run_alone(going_on: int, ran: list[str], caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
@@ -90,5 +108,34 @@ def test_a_run_that_waits_leaves_its_place_to_others_and_runs_again(is_gone: boo
             await queue.take_over()
         await asyncio.sleep(60)
         assert (seen, rows.failed) == (ran, [])
+
+    virtual_time.run(run())
+
+
+def test_a_server_that_drains_keeps_its_runs_and_takes_no_others() -> None:
+    async def run() -> None:
+        seen, stopped, rows, ends = list[str](), list[str](), SharedRows("kept"), asyncio.Event()
+        queue = RunQueue(rows, "runs", max_running=3, shared=True)
+
+        async def work(row: Row, flag: StopFlag) -> bool:
+            seen.append(row.id)
+            try:
+                await ends.wait()
+            except asyncio.CancelledError:
+                stopped.append(row.id)
+                raise
+            return False
+
+        queue.start(work)
+        queue.enqueue(Row("kept"))
+        queue.enqueue(Row("lost"))
+        await asyncio.sleep(1)
+        draining = asyncio.ensure_future(queue.drain())
+        await asyncio.sleep(1)
+        await queue.take_over()
+        await asyncio.sleep(1)
+        ends.set()
+        await draining
+        assert (seen, stopped, rows.released) == (["kept", "lost"], ["lost"], ["kept"])
 
     virtual_time.run(run())
