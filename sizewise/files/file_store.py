@@ -119,9 +119,17 @@ class FileStore:
         """The content, at most PART_BYTES at a time. Raises StorageError if it is deleted meanwhile."""
         left, part = file.size, 0
         while left > 0:
-            piece = await self._run(self._read_part, file.id, tenant, part)
+            piece = await self.read_part(file, tenant, part)
+            if piece is None:
+                raise StorageError(
+                    f"the file {file.id!r} was deleted while it was read", "list the files: GET /v1/files"
+                )
             yield piece
             left, part = left - len(piece), part + 1
+
+    async def read_part(self, file: StoredFile, tenant: str, number: int) -> bytes | None:
+        """PART_BYTES of the content, or the rest of it. `number`: from 0. None if the file was deleted meanwhile."""
+        return await self._run(self._read_part, file.id, tenant, number)
 
     async def delete(self, id: str, tenant: str, project: str) -> bool:
         """Whether it was there. It is not seen from the first transaction on."""
@@ -180,11 +188,9 @@ class FileStore:
             size=row.size,
         )
 
-    def _read_part(self, id: str, tenant: str, part: int) -> bytes:
+    def _read_part(self, id: str, tenant: str, part: int) -> bytes | None:
         sealed = self._database.read_transaction(partial(tables.read_part, id=id, part=part))
-        if sealed is None:
-            raise StorageError(f"the file {id!r} was deleted while it was read", "list the files: GET /v1/files")
-        return self._encryption.decrypt(sealed, tenant, tables.PARTS_NAME, f"{id}/{part}")
+        return None if sealed is None else self._encryption.decrypt(sealed, tenant, tables.PARTS_NAME, f"{id}/{part}")
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))

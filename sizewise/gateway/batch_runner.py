@@ -26,7 +26,14 @@ from sizewise.batches.batch_file import (
 from sizewise.batches.batch_queue import BatchQueue, stamped
 from sizewise.batches.batch_store import BatchContent, BatchStore, StoredBatch, now_ms
 from sizewise.batches.tables import BatchRow, BatchStatus
-from sizewise.errors import BodyTooLarge, BudgetExceeded, InvalidApiKey, ServerStopping, StorageError
+from sizewise.errors import (
+    BodyTooLarge,
+    BudgetExceeded,
+    EncryptionKeyUnavailable,
+    InvalidApiKey,
+    ServerStopping,
+    StorageError,
+)
 from sizewise.files.file_store import FileUpload, StoredFile
 from sizewise.gateway.batch_request import BatchCall, CallResponse, own_max_cost
 from sizewise.gateway.stored_caller import stored_principal
@@ -128,10 +135,9 @@ class _BatchRun:
         self._done = set(await self._kept(lambda: self._store.answered(self._row.id)))
         if self._content.max_cost is not None:
             self._spent = await self._booked()
+        jobs = self._until_gone(self._open_lines())
         try:
-            await map_batches(self._open_lines(), self._answer_line, concurrency=self._store.limits.concurrency)
-        except _FileIsGone:
-            self._cut = "invalid_file", f"the file {self._content.input_file!r} was deleted"
+            await map_batches(jobs, self._answer_line, concurrency=self._store.limits.concurrency)
         except ServerStopping:
             return False
         if self._is_over:
@@ -141,7 +147,16 @@ class _BatchRun:
         await self._change("finalizing", "finalizing_at", cut=self._cut)
         return True
 
+    async def _until_gone(self, jobs: AsyncIterator[Batch[Line]]) -> AsyncIterator[Batch[Line]]:
+        """The end of the file, also where it was deleted: then `_cut` is set, and what is in flight goes on."""
+        try:
+            async for job in jobs:
+                yield job
+        except _FileIsGone:
+            self._cut = self._cut or ("invalid_file", f"the file {self._content.input_file!r} was deleted")
+
     async def _open_lines(self) -> AsyncIterator[Batch[Line]]:
+        """Raises _FileIsGone."""
         most = self._content.max_cost
         position = -1
         async for lines in self._lines():
@@ -234,7 +249,7 @@ class _BatchRun:
             full = BatchError("result_files_full", f"{error.message}: {error.hint}")
             await self._remember(replace(self._content, errors=[full]))
             raise RetryLater(FULL_WAIT_S) from error
-        except StorageError as error:
+        except (StorageError, EncryptionKeyUnavailable) as error:
             raise RetryLater(FULL_WAIT_S) from error
         cut, by_code = self._content.cut, await self._kept(lambda: self._store.count_errors(self._row.id))
         if left:
@@ -302,8 +317,18 @@ class _BatchRun:
         )
         if found is None:
             raise _FileIsGone
-        async for lines in read_lines(files.read(found, row.tenant)):
+        async for lines in read_lines(self._parts(found)):
             yield lines
+
+    async def _parts(self, file: StoredFile) -> AsyncIterator[bytes]:
+        """Raises _FileIsGone."""
+        files, left, number = self._get_app().resources.services.files, file.size, 0
+        while left > 0:
+            part = await self._kept(partial(files.read_part, file, self._row.tenant, number))
+            if part is None:
+                raise _FileIsGone
+            yield part
+            left, number = left - len(part), number + 1
 
     @property
     def _left(self) -> int | None:

@@ -157,7 +157,7 @@ class RunQueue(Generic[RowT]):
         flag.is_set = self._is_draining
         assert self._run is not None, "not started"
         if not await self._run(row, flag):
-            await self._rows.release(row)
+            await self.until_stored(lambda: self._rows.release(row))
 
     async def until_stored(self, work: Callable[[], Awaitable[StoredT]]) -> StoredT:
         """Repeats `work` while the database or the encryption key is away."""

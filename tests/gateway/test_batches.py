@@ -223,6 +223,20 @@ def test_a_canceled_batch_keeps_what_was_answered(client: OpenAI) -> None:
         client.batches.cancel(done.id)
 
 
+def test_a_deleted_file_ends_its_batch_once_what_is_in_flight_is_answered(served: Served, client: OpenAI) -> None:
+    """Of four parts, which are read one after the other."""
+    batch = begun(client, [{**line(f"q{n}", "[[slow 0.5]] x"), "more": "x" * 90_000} for n in range(36)])
+    until(partial(has_completed, client, batch.id, 2))
+    client.files.delete(batch.input_file_id)
+    found = ended(client, batch.id)
+    own: Any = found.model_extra
+    assert (found.status, own["sizewise"]["cut"]["code"]) == ("completed", "invalid_file")
+    answered = results(client, found.output_file_id)
+    assert found.request_counts is not None and found.request_counts.failed == 36 - len(answered) > 0
+    recorded = rows(served.home, f"SELECT status FROM records WHERE tags LIKE '%{batch.id}%'")
+    assert [each["status"] for each in recorded] == [200] * len(answered), "none was broken off"
+
+
 def test_no_batch_costs_more_than_it_may(client: OpenAI) -> None:
     """A request costs at most 26 micro-dollars: one token in, five out of `max_tokens`."""
     lines = [line(f"q{n}", "[[say a b c d e]]", max_tokens=5) for n in range(40)]

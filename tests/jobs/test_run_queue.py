@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Struct
 
+from sizewise.errors import StorageError
 from sizewise.jobs.run_queue import RetryLater, RunQueue, StopFlag
 from tests import virtual_time
 
@@ -49,8 +50,12 @@ class SharedRows(Rows):
         super().__init__(going_on=0)
         self.unfinished = set(unfinished)
         self.released: list[str] = []
+        self.is_away = False  # for one call
 
     async def release(self, row: Row) -> None:
+        if self.is_away:
+            self.is_away = False
+            raise StorageError("the database is away")
         self.released.append(row.id)
 
     async def take_orphans(self, server: str, silent_ms: int) -> Sequence[Row]:
@@ -137,5 +142,22 @@ def test_a_server_that_drains_keeps_its_runs_and_takes_no_others() -> None:
         ends.set()
         await draining
         assert (seen, stopped, rows.released) == (["kept", "lost"], ["lost"], ["kept"])
+
+    virtual_time.run(run())
+
+
+def test_a_run_that_was_stopped_is_released_once_its_storage_is_back() -> None:
+    async def run() -> None:
+        rows = SharedRows("stopped")
+        rows.is_away = True
+        queue = RunQueue(rows, "runs", max_running=1, shared=True)
+
+        async def stop(row: Row, flag: StopFlag) -> bool:
+            return False
+
+        queue.start(stop)
+        queue.enqueue(Row("stopped"))
+        await asyncio.sleep(10)
+        assert (rows.released, rows.failed) == (["stopped"], [])
 
     virtual_time.run(run())
