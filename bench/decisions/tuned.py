@@ -75,17 +75,18 @@ async def read(home: Path) -> Kept:
     async with opened(home) as store:
         ((question, _, _),) = await store.list("local", None)
         found = store._learned(question)
-    asked = [(row, said) for row, said in found if said.rung == "tuned"]
-    first = asked[0][1]
-    shares: Doubles = np.stack([np.frombuffer(said.shares, "<f4") for _, said in asked]).astype(np.float64)
-    seen: Flags = np.array([said.is_seen for _, said in asked])
+    newest = next(each for each in reversed(found[-1][1].asked) if each.rung == "tuned")
+    asked = [(row, learned) for row, learned in found if learned.said_by(newest.model) is not None]
+    said = [each for _, learned in asked if (each := learned.said_by(newest.model)) is not None]
+    shares: Doubles = np.stack([np.frombuffer(each.shares, "<f4") for each in said]).astype(np.float64)
+    seen: Flags = np.array([each.is_seen for each in said])
     return Kept(
         numbers=np.array([row[0] for row, _ in asked]),
-        digests=[said.digest for _, said in asked],
-        vectors=np.stack([np.frombuffer(said.vector, "<f4") for _, said in asked]),
+        digests=[learned.digest for _, learned in asked],
+        vectors=np.stack([np.frombuffer(learned.vector, "<f4") for _, learned in asked]),
         options=np.array([row[2] for row, _ in asked]),
         option_count=question.options,
-        model=SmallModel("tuned", first.model, shares, seen),
+        model=SmallModel("tuned", newest.model, shares, seen),
     )
 
 

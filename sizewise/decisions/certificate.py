@@ -49,6 +49,7 @@ class LadderCertificate(Struct, frozen=True):
     rungs: Mapping[str, int] = {}  # inputs of the certification that each rung would answer
     calibration_error: float = 0.0
     model: str = ""  # that is asked where the head is not trusted; empty: none
+    candidate: str = ""  # the small model whose probabilities were tried in it, also in vain; empty: none
 
 
 class ReadyLadder(Protocol):

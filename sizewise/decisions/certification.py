@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import structs
 
 from sizewise.decisions.calibration import AS_IT_IS, fit_calibration
 from sizewise.decisions.certificate import (
@@ -107,7 +108,8 @@ def build_ladder(
     whole = _teach(answers, np.ones(len(options), bool)) if is_crossed else teachers[0]
     if any(result.joined is None for result in results):  # where a part is not asked nothing is known of it
         whole = replace(whole, rung=None)
-    return _certified(whole, results, guarantee, look, with_unseen=not is_crossed)
+    candidate = "" if model is None else model.model
+    return _certified(whole, results, guarantee, look, candidate=candidate, with_unseen=not is_crossed)
 
 
 def _is_enough(options: Integers, taught: Flags, tested: Flags) -> bool:
@@ -134,7 +136,13 @@ def _test(answers: Answers, by: Taught, tested: Flags) -> Tested:
 
 
 def _certified(
-    whole: Taught, results: Sequence[Tested], guarantee: QualityGuarantee, look: int, *, with_unseen: bool
+    whole: Taught,
+    results: Sequence[Tested],
+    guarantee: QualityGuarantee,
+    look: int,
+    *,
+    candidate: str,
+    with_unseen: bool,
 ) -> Ladder:
     """`with_unseen`: the examples that taught calibrate too."""
     truth = np.concatenate([each.truth for each in results])
@@ -162,7 +170,7 @@ def _certified(
         head=whole.head,
         exact=whole.exact,
         near_cosine=whole.near,
-        certificate=certificate,
+        certificate=structs.replace(certificate, candidate=candidate),
         model_rung=whole.rung,
         calibration=shown,
         model_calibration=of_model,

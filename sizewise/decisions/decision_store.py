@@ -44,6 +44,7 @@ REFRESH_S = 5.0
 CHANGED_REFERENCE = "the reference changed: another model, or other settings of its policy"
 CHANGED_OPTIONS = "its options changed: the same instructions were asked with others"
 DRIFT = "drift: in a random sample the ladder disagreed with the reference too often"
+NOT_REBUILT = "it could not be built again: answers, or what a small model said of them, were deleted"
 ALL_EQUAL = "every answer so far was the same: there is nothing to tell apart"
 QUESTIONS_TABLE, ANSWERS_TABLE = "decision_questions", "decision_answers"
 """Names of the tables, to which their sealed values are bound."""
@@ -51,9 +52,22 @@ QUESTIONS_TABLE, ANSWERS_TABLE = "decision_questions", "decision_answers"
 T = TypeVar("T")
 
 
+class ModelShares(Struct, frozen=True):
+    """What a small model says of an input: the probability of each option, as 32-bit floats. `look`: certifications
+    that had been tried when it was asked.
+    """
+
+    rung: ModelRungName
+    model: str
+    shares: bytes
+    is_seen: bool = False  # the model was trained on this input
+    look: int = 0
+
+
 class LearnedInput(Struct, frozen=True):
-    """What is kept of an input: `vector` as 32-bit floats. `text` is empty unless `[learn] keep = "text"`. `shares`:
-    the probability of each option by a small model, as 32-bit floats; `rung` and `model`: which; empty: none was asked.
+    """What is kept of an input: `vector` as 32-bit floats. `text` is empty unless `[learn] keep = "text"`. `shares`,
+    `rung` and `model`: as in ModelShares, of the model that was asked when the input was learned; empty: none was.
+    `later`: of models that were asked since.
     """
 
     digest: str
@@ -62,7 +76,26 @@ class LearnedInput(Struct, frozen=True):
     shares: bytes = b""
     rung: ModelRungName | Literal[""] = ""
     model: str = ""
-    is_seen: bool = False  # the model was trained on this input
+    is_seen: bool = False
+    later: tuple[ModelShares, ...] = ()
+
+    @property
+    def asked(self) -> tuple[ModelShares, ...]:
+        """Of each model that was asked, the newest last."""
+        first = (ModelShares(self.rung, self.model, self.shares, self.is_seen),) if self.rung else ()
+        return (*first, *self.later)
+
+    def said_by(self, model: str, look: int | None = None) -> ModelShares | None:
+        """What `model` says. `look`: only what was known at this certification."""
+        known = [each for each in self.asked if look is None or each.look <= look]
+        return next((each for each in known if each.model == model), None)
+
+    def with_shares(self, fresh: ModelShares, certified: str) -> LearnedInput:
+        """Also with these. Of the other models it keeps the newest, and the one named `certified`."""
+        others = [each for each in self.asked if each.model != fresh.model]
+        kept = [each for each in others if each.model == certified]
+        newest = [each for each in others if each.model != certified][-1:]
+        return LearnedInput(self.digest, self.vector, self.text, later=(*kept, *newest, fresh))
 
 
 class LearnedExample(Struct, frozen=True):
@@ -145,7 +178,7 @@ class DecisionStore:
         """Once for all requests that wait for it: to build a ladder of many answers takes seconds."""
         reload = self._reloads.get(key)
         if reload is None:
-            reload = asyncio.ensure_future(self._in_thread(self._reload, key, live))
+            reload = asyncio.ensure_future(self._reload(key, live))
             self._reloads[key] = reload
             reload.add_done_callback(lambda _: self._reloads.pop(key, None))
         return await asyncio.shield(reload)
@@ -228,7 +261,8 @@ class DecisionStore:
         """
         row = await self._in_thread(self._require, (tenant, project, id))
         found = await self._in_thread(self._learned, row)
-        left = [KeptInput(each[1], is_taught(each[0]), its) for each, its in found if its.text and its.model != model]
+        fresh = [(each, its) for each, its in found if its.text and its.said_by(model) is None]
+        left = [KeptInput(each[1], is_taught(each[0]), its) for each, its in fresh]
         text = await self._in_thread(self._text_of, row)
         return Unmeasured(text, left[-limit:], len(left))
 
@@ -236,18 +270,24 @@ class DecisionStore:
         self, tenant: str, project: str, id: str, model: str, said: Sequence[tuple[KeptInput, Sequence[float], bool]]
     ) -> None:
         """Keeps what the model that was tuned for this question says of inputs: the probability of each option, and
-        whether it was trained on the input. Those that were erased meanwhile are left out. Raises PathNotFound.
+        whether it was trained on the input. Those that were erased meanwhile are left out. The certificate in force
+        knows nothing of it: the next one may. Raises PathNotFound.
         """
         row = await self._in_thread(self._require, (tenant, project, id))
-        changed = dict[str, bytes]()
+        changed, certified = dict[str, bytes](), _candidate(_proof(row)) if row.certificate else ""
         for each, shares, is_seen in said:
-            kept = replace(each.learned, shares=pack_floats(shares), rung="tuned", model=model, is_seen=is_seen)
+            fresh = ModelShares("tuned", model, pack_floats(shares), is_seen=is_seen, look=row.looks)
+            kept = each.learned.with_shares(fresh, certified)
             sealing = self._seal, kept, tenant, ANSWERS_TABLE, f"{project}/{each.id}"
             changed[each.id] = await self._in_thread(*sealing)
         await self._write(partial(tables.replace_inputs, row=row, sealed=changed))
 
-    def _learned(self, row: QuestionRow) -> Sequence[tuple[tuple[int, str, int, bytes], LearnedInput]]:
-        found = self._read(lambda c: tables.learned_answers(c, row, tables.last_number(c), MAX_ANSWERS))
+    def _learned(
+        self, row: QuestionRow, until: int | None = None
+    ) -> Sequence[tuple[tuple[int, str, int, bytes], LearnedInput]]:
+        """`until`: the number of the last answer; None for all."""
+        last = self._read(tables.last_number) if until is None else until
+        found = self._read(lambda c: tables.learned_answers(c, row, last, MAX_ANSWERS))
         place = f"{row.project}/"
         return [(each, self._open(each[3], LearnedInput, row.tenant, ANSWERS_TABLE, place + each[1])) for each in found]
 
@@ -311,51 +351,64 @@ class DecisionStore:
         await self._write(partial(tables.save_question, row=live.row))
         return live
 
-    def _reload(self, key: tuple[str, str, str], live: LiveQuestion | None) -> LiveQuestion | None:
+    async def _reload(self, key: tuple[str, str, str], live: LiveQuestion | None) -> LiveQuestion | None:
+        """A certificate whose ladder cannot be built again is void from here on."""
+        found = await self._in_thread(self._read_again, key, live)
+        if found is None:
+            self._live.pop(key, None)
+            return None
+        if found.row.state == "certified" and found.ladder is None:
+            await self._void(found, NOT_REBUILT, found.row.version)
+        self._live[key] = found
+        return found
+
+    def _read_again(self, key: tuple[str, str, str], live: LiveQuestion | None) -> LiveQuestion | None:
         tenant, project, id = key
         row, epoch = self._read(lambda c: tables.find_question(c, tenant, project, id)), self._epoch()
         if row is None:
-            self._live.pop(key, None)
             return None
         same = live is not None and live.row.changed == row.changed and live.epoch == epoch
         ladder = live.ladder if same and live is not None else self._ladder(row)
-        self._live[key] = LiveQuestion(row, ladder, time.monotonic(), epoch)
-        return self._live[key]
+        return LiveQuestion(row, ladder, time.monotonic(), epoch)
 
     def _ladder(self, row: QuestionRow) -> ReadyLadder | None:
         """The certified ladder, built again from the answers: the same, unless some were erased. None where nothing is
-        certified of what is left: then it learns from every answer again.
+        certified of what is left.
         """
         if row.state != "certified":
             return None
-        found = self._build(row, row.until, msgspec.json.decode(row.certificate, type=LadderCertificate).look)
-        return None if found is None or found.certificate.threshold is None else found
+        proof = _proof(row)
+        found = self._build(row, row.until, proof.look, _candidate(proof))
+        if found is None or found.certificate.threshold is None:
+            return None
+        # On more inputs it would be another test, for which no error was spent.
+        return found if found.certificate.certified_on <= proof.certified_on else None
 
-    def _build(self, row: QuestionRow, until: int, look: int) -> ReadyLadder | None:
+    def _build(self, row: QuestionRow, until: int, look: int, model: str | None = None) -> ReadyLadder | None:
+        """`model`: the small one that is tried, empty: none; None: the one that was asked last."""
         import numpy as np
 
         from sizewise.decisions.certification import SmallModel, build_ladder
 
-        found = self._read(lambda c: tables.learned_answers(c, row, until, MAX_ANSWERS))
-        inputs = [
-            self._open(each[3], LearnedInput, row.tenant, ANSWERS_TABLE, f"{row.project}/{each[1]}") for each in found
-        ]
-        width = len(inputs[-1].vector) if inputs else 0  # of today's embedding model
-        kept = [(each, said) for each, said in zip(found, inputs, strict=True) if len(said.vector) == width]
+        found = self._learned(row, until)
+        width = len(found[-1][1].vector) if found else 0  # of today's embedding model
+        kept = [pair for pair in found if len(pair[1].vector) == width]
+        if model is None:
+            model = _last_asked([learned for _, learned in kept])
+        if model:
+            # Whether it was asked tells nothing of an input, so those of which it was not are left out.
+            kept = [pair for pair in kept if pair[1].said_by(model, look) is not None]
         if not kept:
             return None
-        small, newest = None, kept[-1][1]
-        asked = [pair for pair in kept if (pair[1].model, pair[1].rung) == (newest.model, newest.rung)]
-        if newest.rung and len(asked) >= max(LOOKS[0], LEAST_ASKED * len(kept)):
-            # Whether it was asked tells nothing of an input, so those of which it was not are left out.
-            kept = asked
-            shares = np.stack([np.frombuffer(said.shares, "<f4") for _, said in kept]).astype(np.float64)
-            seen = np.array([said.is_seen for _, said in kept], bool)
-            small = SmallModel(newest.rung, newest.model, shares, seen)
+        small, said = None, [each for _, learned in kept if (each := learned.said_by(model, look)) is not None]
+        if said:
+            shares = np.stack([np.frombuffer(each.shares, "<f4") for each in said]).astype(np.float64)
+            seen = np.array([each.is_seen for each in said], bool)
+            small = SmallModel(said[-1].rung, model, shares, seen)
         return build_ladder(
             [each[0] for each, _ in kept],
-            [said.digest for _, said in kept],
-            np.stack([np.frombuffer(said.vector, "<f4") for _, said in kept]),
+            [learned.digest for _, learned in kept],
+            np.stack([np.frombuffer(learned.vector, "<f4") for _, learned in kept]),
             np.array([each[2] for each, _ in kept]),
             row.options,
             GUARANTEE,
@@ -403,6 +456,24 @@ class DecisionStore:
 
 def pack_floats(vector: Sequence[float]) -> bytes:
     return array("f", vector).tobytes()
+
+
+def _last_asked(inputs: Sequence[LearnedInput]) -> str:
+    """The small model that was asked last, of those that were asked of enough inputs; empty: none."""
+    for said in reversed(inputs[-1].asked if inputs else ()):
+        count = sum(each.said_by(said.model) is not None for each in inputs)
+        if count >= max(LOOKS[0], LEAST_ASKED * len(inputs)):
+            return said.model
+    return ""
+
+
+def _candidate(proof: LadderCertificate) -> str:
+    """The small model that was tried in it; certificates of older versions name only one that is asked."""
+    return proof.candidate or proof.model
+
+
+def _proof(row: QuestionRow) -> LadderCertificate:
+    return msgspec.json.decode(row.certificate, type=LadderCertificate)
 
 
 def _json(certificate: LadderCertificate) -> str:

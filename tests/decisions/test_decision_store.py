@@ -1,24 +1,27 @@
-"""The store of decisions with a small model: what is asked of it, what joins a ladder, and what is built only once."""
+"""The store of decisions: what is asked of a small model, what joins a ladder, and when a certificate ends."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 import pytest
 from sqlalchemy import Connection
 
 from sizewise.app.tuned_measurement import measure_tuned
 from sizewise.decisions import tables
-from sizewise.decisions.certificate import LadderCertificate
+from sizewise.decisions.certificate import LOOKS, LadderCertificate
 from sizewise.decisions.decision_store import DecisionStore, LearnedInput, pack_floats
+from sizewise.decisions.head import Doubles, Floats, Integers
 from sizewise.decisions.question import ClosedQuestion
 from sizewise.errors import ModelUnavailable
 from sizewise.handler import Request, Send
@@ -41,6 +44,9 @@ PRINCIPAL = Principal(key_id="k", tenant="t", project="p")
 COUNT = 260
 VECTORS, TRUTH = stream(5, COUNT, noise=HARD)
 SHARES = shares(5, TRUTH, 0.95)
+GUESSES = np.full(SHARES.shape, 1 / OPTIONS)
+EASY, EASY_TRUTH = stream(0, LOOKS[0])
+"""Certified with the head alone."""
 
 
 class Tuned:
@@ -104,9 +110,32 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def _learn(home: Path) -> None:
     async with opened(home) as store:
-        for at, option in enumerate(TRUTH.tolist()):
-            learned = LearnedInput(f"digest {at}", pack_floats(VECTORS[at].tolist()), f"text {at}")
-            await store.learn(request(), QUESTION, "v", learned, option, "Which?")
+        await learn(store, VECTORS, TRUTH)
+
+
+async def learn(store: DecisionStore, vectors: Floats, truth: Integers) -> None:
+    for at, option in enumerate(truth.tolist()):
+        learned = LearnedInput(f"digest {at}", pack_floats(vectors[at].tolist()), f"text {at}")
+        await store.learn(request(), QUESTION, "v", learned, option, "Which?")
+
+
+async def measure(store: DecisionStore, model: str, found: Doubles, most: int = COUNT) -> None:
+    """Keeps what `model` says of the newest inputs."""
+    left = await store.unmeasured("t", "p", QUESTION.id, model, most)
+    said = [(each, found[int(each.learned.text.removeprefix("text "))].tolist(), False) for each in left.inputs]
+    await store.keep_shares("t", "p", QUESTION.id, model, said)
+
+
+async def stored(store: DecisionStore) -> LadderCertificate:
+    row = (await store.list("t", "p"))[0][0]
+    assert row.state == "certified"
+    return msgspec.json.decode(row.certificate, type=LadderCertificate)
+
+
+async def in_use(store: DecisionStore) -> LadderCertificate:
+    live = await store.find(request(), QUESTION, "v")
+    assert live is not None and live.ladder is not None
+    return live.ladder.certificate
 
 
 async def row_of(store: DecisionStore) -> tables.QuestionRow:
@@ -163,5 +192,54 @@ def test_another_reference_ends_the_certificate_and_it_learns_anew(home: Path, t
             assert again.state == "void", "what the reference before answered teaches nothing"
             back = await store.find(request(), QUESTION, "v")
             assert back is not None and back.ladder is None, "the old certificate does not come back either"
+
+    asyncio.run(work())
+
+
+def test_a_model_that_is_measured_later_changes_nothing_of_the_certificate_in_force(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as store:
+            await learn(store, EASY, EASY_TRUTH)
+            proof = await stored(store)
+            assert proof.model == proof.candidate == ""
+            await measure(store, MODEL, GUESSES)
+        async with opened(tmp_path) as store:  # after a restart
+            assert await in_use(store) == proof == await stored(store)
+            tried = await store.certify("t", "p", QUESTION.id)
+            assert tried.looks == 2 and await in_use(store) == await stored(store), "also after a try in vain"
+
+    asyncio.run(work())
+
+
+def test_a_certificate_is_tested_again_with_what_its_own_model_said_at_the_time(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+
+    async def work() -> None:
+        async with opened(tmp_path / "home") as store:
+            await measure(store, MODEL, SHARES, COUNT - 10)
+            await store.certify("t", "p", QUESTION.id)
+            proof = await stored(store)
+            assert proof.model == proof.candidate == MODEL
+            await measure(store, MODEL, SHARES)
+            for other in ("local/second", "local/third", "local/fourth"):
+                await measure(store, other, GUESSES)
+        async with opened(tmp_path / "home") as store:
+            assert await in_use(store) == proof == await stored(store)
+
+    asyncio.run(work())
+
+
+def test_a_certificate_is_void_where_too_few_of_its_answers_are_left(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as store:
+            await learn(store, EASY, EASY_TRUTH)
+            assert (await stored(store)).threshold is not None
+        with closing(sqlite3.connect(tmp_path / "sizewise.db")) as database, database:
+            database.execute("DELETE FROM decision_answers WHERE number > 40")
+        async with opened(tmp_path) as store:
+            live = await store.find(request(), QUESTION, "v")
+            assert live is not None and live.ladder is None
+            row = (await store.list("t", "p"))[0][0]
+            assert row == live.row and row.state == "void" and row.cause.startswith("it could not be built again")
 
     asyncio.run(work())
