@@ -20,11 +20,12 @@ from sizewise.cache.fingerprints import plan_fingerprint
 from sizewise.cache.response_cache import PlanLookup, is_cacheable
 from sizewise.data_class import DataBounds
 from sizewise.decisions.certificate import SHIFT_FACTOR, SHIFT_SHARE, ModelRungName, RungAnswer
-from sizewise.decisions.decision_store import DecisionStore, LearnedInput, LiveQuestion, pack_floats
+from sizewise.decisions.decision_store import GUARANTEE, DecisionStore, LearnedInput, LiveQuestion, pack_floats
 from sizewise.decisions.question import ClosedRequest, option_index, read_closed_request
 from sizewise.errors import SizewiseError
-from sizewise.handler import ChoiceFinished, Event, Handler, ModelSelected, Request, Send, TextDelta
+from sizewise.handler import ChoiceFinished, Event, Handler, ModelSelected, Request, RequestOptions, Send, TextDelta
 from sizewise.messages import ChatRequest, Choice, Reply, Usage
+from sizewise.routing.effort import EFFORT_FIELD
 from sizewise.routing.model_aliases import RoutePlan
 
 log = logging.getLogger("sizewise.decisions")
@@ -80,10 +81,9 @@ class DecisionLadders:
         return self._decide(request, request.payload, send)
 
     async def _decide(self, request: Request, chat: ChatRequest, send: Send) -> Reply:
-        principal, policy = request.principal, request.options.policy
-        scope = (principal.scope, sorted(principal.permissions), principal.data_class)
+        policy = request.options.policy
         route = chat.model if policy is None else f"{chat.model}:{policy}"
-        asked = read_closed_request(chat, route, scope) if request.options.cache is None else None
+        asked = read_closed_request(chat, route, _scope(request, chat)) if _may_decide(request.options) else None
         if asked is None:
             return await self._handler(request, send)
         plan = self._plan(chat, policy)
@@ -176,6 +176,20 @@ class DecisionLadders:
             await self._store.learn(request, asked.question, version, learned, told, instructions)
         except SizewiseError as error:
             log.warning("a decision was not learned: %s", error.code)
+
+
+def _may_decide(options: RequestOptions) -> bool:
+    """Whether a rung is as good as the request asks for, and a stored answer welcome."""
+    return options.cache is None and (options.min_quality is None or options.min_quality <= GUARANTEE.quality)
+
+
+def _scope(request: Request, chat: ChatRequest) -> tuple[object, ...]:
+    """What the answer depends on besides the question. What is not set adds nothing, so that ids stay what they are."""
+    principal, quality = request.principal, request.options.min_quality
+    scope = (principal.scope, sorted(principal.permissions), principal.data_class)
+    effort = msgspec.json.decode(chat.fields.get(EFFORT_FIELD, b"null"))
+    wishes = {name: wish for name, wish in (("effort", effort), ("min_quality", quality)) if wish is not None}
+    return (*scope, wishes) if wishes else scope
 
 
 def _why_up(live: LiveQuestion | None, vector: Sequence[float] | None, *, confidential: bool, sampled: bool) -> str:

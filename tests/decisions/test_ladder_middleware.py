@@ -1,18 +1,19 @@
-"""The middleware of certified ladders where a certificate ends while a request waits for its vector."""
+"""The middleware of certified ladders: which requests a ladder may answer, and what it does where something fails."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sizewise.cache.fingerprints import plan_fingerprint
 from sizewise.decisions.certificate import LOOKS
-from sizewise.decisions.decision_store import LearnedInput, pack_floats
-from sizewise.decisions.ladder_middleware import DecisionLadders
+from sizewise.decisions.decision_store import DecisionStore, LearnedInput, pack_floats
+from sizewise.decisions.ladder_middleware import AskModel, DecisionLadders, Embed, FindModel
 from sizewise.decisions.question import ClosedRequest
-from sizewise.handler import Event, Request, Send
+from sizewise.handler import NO_OPTIONS, Event, Handler, Request, RequestOptions, Send
 from sizewise.messages import ChatRequest, Choice, Reply, Usage
 from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.model_aliases import RoutePlan
@@ -25,9 +26,15 @@ PLAN = RoutePlan("large", FixedPolicy(), "fixed", ())
 VECTORS, TRUTH = stream(0, LOOKS[0])
 
 
-def request(text: str) -> Request:
+def request(text: str, options: RequestOptions = NO_OPTIONS, **more: object) -> Request:
     schema = {"enum": [f"option {number}" for number in range(OPTIONS)]}
-    return Request(chat(schema, text), PRINCIPAL, "0" * 32, time.perf_counter())
+    return Request(chat(schema, text, more=more), PRINCIPAL, "0" * 32, time.perf_counter(), options)
+
+
+def asked_by(request: Request) -> ClosedRequest:
+    scope = (PRINCIPAL.scope, sorted(PRINCIPAL.permissions), PRINCIPAL.data_class)
+    assert isinstance(request.payload, ChatRequest)
+    return closed(request.payload, scope=scope)
 
 
 async def large(request: Request, send: Send) -> Reply:
@@ -38,14 +45,58 @@ async def no_model(request: Request, asked: ClosedRequest, model: str) -> None:
     return None
 
 
+async def one_vector(request: Request, text: str) -> Sequence[float]:
+    vector: Sequence[float] = VECTORS[0].tolist()
+    return vector
+
+
 async def ignore(event: Event) -> None:
     pass
 
 
+def ladders_of(
+    store: DecisionStore,
+    handler: Handler = large,
+    *,
+    embed: Embed = one_vector,
+    ask_model: AskModel = no_model,
+    find_model: FindModel = lambda asked, plan: None,
+) -> DecisionLadders:
+    return DecisionLadders(
+        handler,
+        store=store,
+        plan=lambda asked, policy: PLAN,
+        keep="vectors",
+        embed=embed,
+        ask_model=ask_model,
+        find_model=find_model,
+        data_bounds=lambda request, policy: DataPolicyDecision("internal", "", None, "", ""),
+        draw=lambda: 1.0,
+    )
+
+
+@asynccontextmanager
+async def certified(home: Path) -> AsyncIterator[DecisionStore]:
+    """A store whose ladder answers what is like the first input."""
+    async with opened(home) as store:
+        question, version = asked_by(request("a new text")).question, plan_fingerprint(PLAN)
+        for at, option in enumerate(TRUTH.tolist()):
+            learned = LearnedInput(f"digest {at}", pack_floats(VECTORS[at].tolist()))
+            await store.learn(request("a new text"), question, version, learned, option)
+        yield store
+
+
+async def answer_counts(store: DecisionStore) -> list[int]:
+    """Of each question, the largest first, once all is learned that was asked."""
+    await asyncio.gather(*store.pending)
+    return sorted((count for *_, count in await store.list("t", "p")), reverse=True)
+
+
 def test_a_certificate_that_ends_while_a_request_waits_for_its_vector_sends_it_up(tmp_path: Path) -> None:
     async def work() -> None:
-        async with opened(tmp_path) as store:
+        async with certified(tmp_path) as store:
             ends = [False]
+            asked, version = asked_by(request("a new text")), plan_fingerprint(PLAN)
 
             async def embed(waiting: Request, text: str) -> Sequence[float]:
                 if ends[0]:
@@ -53,33 +104,39 @@ def test_a_certificate_that_ends_while_a_request_waits_for_its_vector_sends_it_u
                     assert live is not None and live.ladder is not None
                     while live.ladder is not None:  # drift, seen by others meanwhile
                         await store.record_sample(live, disagreed=True)
-                vector: Sequence[float] = VECTORS[0].tolist()
-                return vector
+                return await one_vector(waiting, text)
 
-            ladders = DecisionLadders(
-                large,
-                store=store,
-                plan=lambda asked, policy: PLAN,
-                keep="vectors",
-                embed=embed,
-                ask_model=no_model,
-                find_model=lambda asked, plan: None,
-                data_bounds=lambda request, policy: DataPolicyDecision("internal", "", None, "", ""),
-                draw=lambda: 1.0,
-            )
-            version, scope = (
-                plan_fingerprint(PLAN),
-                (PRINCIPAL.scope, sorted(PRINCIPAL.permissions), PRINCIPAL.data_class),
-            )
-            payload = request("a new text").payload
-            assert isinstance(payload, ChatRequest)
-            asked = closed(payload, scope=scope)
-            for at, option in enumerate(TRUTH.tolist()):
-                learned = LearnedInput(f"digest {at}", pack_floats(VECTORS[at].tolist()))
-                await store.learn(request("a new text"), asked.question, version, learned, option)
+            ladders = ladders_of(store, embed=embed)
             before = await ladders(request("a new text"), ignore)
             assert before.model.startswith("decisions/") and before.text == f'"option {TRUTH[0]}"'
             ends[0] = True
             assert (await ladders(request("another"), ignore)).model == "large"
+
+    asyncio.run(work())
+
+
+def test_a_request_for_more_quality_than_is_certified_goes_up_and_teaches_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with certified(tmp_path) as store:
+            ladders, before = ladders_of(store), await answer_counts(store)
+            assert (await ladders(request("a text"), ignore)).model.startswith("decisions/")
+            better = request("a text", RequestOptions(min_quality=0.99))
+            assert (await ladders(better, ignore)).model == "large"
+            assert await answer_counts(store) == before
+            enough = request("a text", RequestOptions(min_quality=0.9))
+            assert (await ladders(enough, ignore)).model == "large", "a ladder of its own, which begins large"
+            assert await answer_counts(store) == [*before, 1]
+
+    asyncio.run(work())
+
+
+def test_each_effort_has_a_ladder_of_its_own(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with certified(tmp_path) as store:
+            ladders, before = ladders_of(store), await answer_counts(store)
+            assert (await ladders(request("a text", reasoning_effort=None), ignore)).model.startswith("decisions/")
+            for effort in ("low", "high", "high"):
+                assert (await ladders(request("a text", reasoning_effort=effort), ignore)).model == "large"
+            assert await answer_counts(store) == [*before, 2, 1]
 
     asyncio.run(work())
