@@ -217,16 +217,12 @@ class DecisionStore:
             await self.certify(tenant, project, question.id, number)
 
     async def record_sample(self, live: LiveQuestion, disagreed: bool) -> None:
-        """One randomly drawn input whose ladder's answer was compared. Too many that disagree raise the alarm."""
-        row = live.row
-        before = DriftState(row.samples, msgspec.json.decode(row.wealths, type=tuple[float, ...]))
-        drift = update_drift(before, float(disagreed), 1.0 - GUARANTEE.quality)
-        wealths = msgspec.json.encode(drift.bet_wealths).decode()
-        live.row = replace(row, samples=drift.sample_count, wealths=wealths)
-        if is_alarm(drift, GUARANTEE.confidence):
-            await self._void(live, DRIFT, row.version)
-        else:
-            await self._write(partial(tables.update_question, row=live.row, before=row))
+        """One randomly drawn input whose ladder's answer was compared. Too many that disagree raise the alarm. It
+        counts as long as the certificate of `live` is in force, whoever has recorded others since.
+        """
+        live.row = await self._change(live, partial(_with_sample, disagreed=disagreed)) or live.row
+        if live.row.state == "void":
+            self._end(live)
 
     async def certify(self, tenant: str, project: str, id: str, until: int | None = None) -> QuestionRow:
         """Tries a certification now, which spends a part of the allowed error. Raises PathNotFound."""
@@ -236,7 +232,7 @@ class DecisionStore:
             try:
                 before, epoch = await self._in_thread(self._require, key), self._epoch()
                 row, ladder = await self._in_thread(self._certify, before, until)
-                saved = await self._write(partial(tables.update_question, row=row, before=before))
+                saved = await self._write(partial(tables.save_certification, row=row, before=before))
                 if saved and ladder is not None:
                     self._live[key] = LiveQuestion(row, ladder, time.monotonic(), epoch)
                 else:
@@ -323,7 +319,7 @@ class DecisionStore:
             looks=0,
             certificate="",
             samples=0,
-            wealths=msgspec.json.encode(DriftState().bet_wealths).decode(),
+            wealths=_json(DriftState().bet_wealths),
             created=now,
             changed=now,
             sealed=sealed,
@@ -331,25 +327,24 @@ class DecisionStore:
 
     async def _void(self, live: LiveQuestion, cause: str, version: str) -> LiveQuestion:
         """Learns anew from the next answer on. A question that was not certified only changes its reference."""
-        row = live.row
-        was_certified = row.state == "certified"
-        since = await self._in_thread(self._read, tables.last_number)
-        live.row = replace(
-            row,
-            state="void" if was_certified else row.state,
-            cause=cause if was_certified else row.cause,
-            version=version,
-            since=since,
-            looks=0,
-            samples=0,
-            wealths=msgspec.json.encode(DriftState().bet_wealths).decode(),
-            changed=_now(),
-        )
-        live.ladder = None
-        if was_certified:
-            log.warning("the certificate of decision %s is void: %s", row.question, cause)
-        await self._write(partial(tables.save_question, row=live.row))
+        change = partial(_voided, cause=cause, version=version)
+        live.row = await self._change(live, change) or change(live.row, live.row.since)
+        self._end(live)
         return live
+
+    async def _change(
+        self, live: LiveQuestion, change: Callable[[QuestionRow, int], QuestionRow]
+    ) -> QuestionRow | None:
+        """The question as it is from now on. None: it was changed meanwhile, and the next request reads it again."""
+        was_certified = live.row.state == "certified"
+        row = await self._write(partial(tables.change_question, seen=live.row, change=change))
+        if row is not None and row.state == "void" and was_certified:
+            log.warning("the certificate of decision %s is void: %s", row.question, row.cause)
+        return row
+
+    def _end(self, live: LiveQuestion) -> None:
+        live.ladder = None
+        self._live.pop((live.row.tenant, live.row.project, live.row.question), None)
 
     async def _reload(self, key: tuple[str, str, str], live: LiveQuestion | None) -> LiveQuestion | None:
         """A certificate whose ladder cannot be built again is void from here on."""
@@ -358,7 +353,7 @@ class DecisionStore:
             self._live.pop(key, None)
             return None
         if found.row.state == "certified" and found.ladder is None:
-            await self._void(found, NOT_REBUILT, found.row.version)
+            return await self._void(found, NOT_REBUILT, found.row.version)
         self._live[key] = found
         return found
 
@@ -476,8 +471,32 @@ def _proof(row: QuestionRow) -> LadderCertificate:
     return msgspec.json.decode(row.certificate, type=LadderCertificate)
 
 
-def _json(certificate: LadderCertificate) -> str:
-    return msgspec.json.encode(certificate).decode()
+def _voided(row: QuestionRow, last: int, *, cause: str, version: str) -> QuestionRow:
+    """It learns from what comes after answer number `last`."""
+    was_certified = row.state == "certified"
+    return replace(
+        row,
+        state="void" if was_certified else row.state,
+        cause=cause if was_certified else row.cause,
+        version=version,
+        since=last,
+        looks=0,
+        samples=0,
+        wealths=_json(DriftState().bet_wealths),
+        changed=_now(),
+    )
+
+
+def _with_sample(row: QuestionRow, last: int, *, disagreed: bool) -> QuestionRow:
+    before = DriftState(row.samples, msgspec.json.decode(row.wealths, type=tuple[float, ...]))
+    drift = update_drift(before, float(disagreed), 1.0 - GUARANTEE.quality)
+    if is_alarm(drift, GUARANTEE.confidence):
+        return _voided(row, last, cause=DRIFT, version=row.version)
+    return replace(row, samples=drift.sample_count, wealths=_json(drift.bet_wealths))
+
+
+def _json(value: LadderCertificate | tuple[float, ...]) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _now() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -28,7 +28,7 @@ from sizewise.storage.database import overwriting_deleted
 from sizewise.storage.erasure import Caller, PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
-from sizewise.storage.upsert import insert_if_absent, upsert
+from sizewise.storage.upsert import insert_if_absent
 
 MOST_IDS = 500
 """In one query."""
@@ -133,6 +133,8 @@ class AnswerRow(Struct, frozen=True):
 
 
 QUESTION_COLUMNS: Sequence[Column[Any]] = tuple(QUESTIONS.c[name] for name in QuestionRow.__struct_fields__)
+CERTIFICATION_COLUMNS = ("state", "cause", "until", "looks", "certificate", "changed")
+STATE_COLUMNS = (*CERTIFICATION_COLUMNS, "version", "since", "samples", "wealths")
 
 
 def find_question(connection: Connection, tenant: str, project: str, question: str) -> QuestionRow | None:
@@ -148,17 +150,31 @@ def list_questions(connection: Connection, tenant: str, project: str | None) -> 
     return [QuestionRow(*row) for row in connection.execute(query)]
 
 
-def save_question(connection: Connection, row: QuestionRow) -> None:
-    """Inserts or replaces it."""
-    values = {**asdict(row), "bytes": len(row.sealed)}
-    key = {name: values.pop(name) for name in ("tenant", "project", "question")}
-    upsert(connection, QUESTIONS, key, values)
-
-
-def update_question(connection: Connection, row: QuestionRow, before: QuestionRow) -> bool:
-    """Replaces it, unless another server has changed it since `before` was read; whether it did."""
+def save_certification(connection: Connection, row: QuestionRow, before: QuestionRow) -> bool:
+    """Saves what a certification has changed, unless another server has changed the question since `before` was read;
+    whether it did. Samples that were drawn meanwhile stay.
+    """
     same = _is(row.tenant, row.project, row.question) & (QUESTIONS.c.changed == before.changed)
-    return bool(connection.execute(update(QUESTIONS).where(same).values(asdict(row))).rowcount)
+    values = {name: getattr(row, name) for name in CERTIFICATION_COLUMNS}
+    return bool(connection.execute(update(QUESTIONS).where(same).values(values)).rowcount)
+
+
+def change_question(
+    connection: Connection, seen: QuestionRow, change: Callable[[QuestionRow, int], QuestionRow]
+) -> QuestionRow | None:
+    """Saves `change` of the question as it is now, given it and the number of the last answer. None: it is gone, or it
+    learns for another reference, from other answers or by another certificate than `seen`.
+    """
+    its, mine = QUESTIONS.c, _is(seen.tenant, seen.project, seen.question)
+    same = (its.version == seen.version) & (its.since == seen.since) & (its.state == seen.state)
+    same &= its.certificate == seen.certificate
+    found = connection.execute(select(*QUESTION_COLUMNS).where(mine & same).with_for_update()).one_or_none()
+    if found is None:
+        return None
+    row = change(QuestionRow(*found), last_number(connection))
+    values = {name: getattr(row, name) for name in STATE_COLUMNS}
+    connection.execute(update(QUESTIONS).where(mine).values(values))
+    return row
 
 
 def void_family(connection: Connection, row: QuestionRow, cause: str, now: int) -> None:

@@ -243,3 +243,23 @@ def test_a_certificate_is_void_where_too_few_of_its_answers_are_left(tmp_path: P
             assert row == live.row and row.state == "void" and row.cause.startswith("it could not be built again")
 
     asyncio.run(work())
+
+
+def test_each_sample_counts_whichever_server_compared_it_and_however_long_that_took(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as one, opened(tmp_path) as other:
+            await learn(one, EASY, EASY_TRUTH)
+            first, second = [await server.find(request(), QUESTION, "v") for server in (one, other)]
+            assert first is not None and second is not None
+            for server, live in ((one, first), (other, second), (one, first)):
+                await server.record_sample(live, disagreed=False)
+            assert (await one.list("t", "p"))[0][0].samples == 3
+            while first.ladder is not None:
+                await one.record_sample(first, disagreed=True)
+            await other.record_sample(second, disagreed=True)
+            row = (await one.list("t", "p"))[0][0]
+            assert (row.state, row.samples) == ("void", 0), "what a ladder of before said counts for no other"
+            again = await one.find(request(), QUESTION, "v")
+            assert again is not None and again.row == row
+
+    asyncio.run(work())

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, func, select, text
 
 from sizewise.app.services import COMPONENTS
@@ -203,6 +204,19 @@ def test_each_change_of_a_version_counts(database: Database, table: Any, bump: A
     at_once(database, change)
     with database.read() as connection:
         assert connection.scalar(select(table.c.version)) == before + CONNECTIONS * ROUNDS
+
+
+def test_each_sample_of_a_decision_counts(database: Database) -> None:
+    with database.write() as connection:
+        row = decisions.add_answer(connection, answer("sampled", 0), Caller("k"), question("sampled", 0), "")[1]
+
+    def sample(connection: Connection, turn: str, number: int) -> object:
+        return decisions.change_question(connection, row, lambda now, last: replace(now, samples=now.samples + 1))
+
+    assert all(None not in got for got in at_once(database, sample))
+    with database.read() as connection:
+        found = decisions.find_question(connection, row.tenant, row.project, row.question)
+    assert found is not None and found.samples == CONNECTIONS * ROUNDS
 
 
 def test_each_block_of_uses_of_a_data_key_is_counted(database: Database) -> None:
