@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from sizewise.cache.fingerprints import plan_fingerprint
@@ -43,6 +43,21 @@ MAX_ASKED = 8
 Embed = Callable[[Request, str], Awaitable[Sequence[float] | None]]
 AskModel = Callable[[Request, ClosedRequest, str], Awaitable[Sequence[float] | None]]
 FindModel = Callable[[ClosedRequest, RoutePlan], tuple[ModelRungName, str] | None]
+
+
+class _Finding(Struct):
+    """What is known of an input before the named model is asked. `failure`: the code of the error that ended the
+    search; empty: none did.
+    """
+
+    live: LiveQuestion | None = None
+    vector: Sequence[float] | None = None
+    answer: RungAnswer | None = None
+    failure: str = ""
+
+    @property
+    def may_have_ladder(self) -> bool:
+        return bool(self.failure) if self.live is None else self.live.ladder is not None
 
 
 class DecisionLadders:
@@ -90,18 +105,18 @@ class DecisionLadders:
         version = plan_fingerprint(plan)
         confidential = self._data_bounds(request, plan.policy_name).data_class == "confidential"
         digest = hashlib.sha256(asked.input.encode("utf-8", "surrogatepass")).hexdigest()
-        live, vector, found = await self._look_up(request, asked, version, digest, confidential)
-        sampled = live is not None and live.ladder is not None and self._draw() < SAMPLE_RATE
-        if live is not None and found is not None and not sampled:
-            return await self._give(chat, asked, live, found, send)
-        reason = _why_up(live, vector, confidential=confidential, sampled=sampled and found is not None)
+        seen = await self._look_up(request, asked, version, digest, confidential)
+        sampled = seen.live is not None and seen.live.ladder is not None and self._draw() < SAMPLE_RATE
+        if seen.live is not None and seen.answer is not None and not sampled:
+            return await self._give(chat, asked, seen.live, seen.answer, send)
+        reason = _why_up(seen, confidential=confidential, sampled=sampled and seen.answer is not None)
         reply = await self._handler(request, _with_reason(send, reason))
         told = option_index(asked.question, reply.text) if is_cacheable(reply) else None
-        if told is None or confidential or (live is not None and live.ladder is not None and not sampled):
+        if told is None or confidential or (seen.may_have_ladder and not sampled):
             return reply
         if len(self._tasks) < MAX_PENDING:
             small = self._find_model(asked, plan) if len(self._tasks) < MAX_ASKED else None
-            work = self._learn(request, asked, version, digest, vector, told, live if sampled else None, found, small)
+            work = self._learn(request, asked, version, digest, seen, told, sampled, small)
             task = asyncio.get_running_loop().create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -109,27 +124,28 @@ class DecisionLadders:
 
     async def _look_up(
         self, request: Request, asked: ClosedRequest, version: str, digest: str, confidential: bool
-    ) -> tuple[LiveQuestion | None, Sequence[float] | None, RungAnswer | None]:
-        """A store or an embedding model that fails costs the small answer, never the request."""
+    ) -> _Finding:
+        """A store or a small model that fails costs the small answer, never the request."""
+        seen = _Finding()
         try:
-            live = await self._store.find(request, asked.question, version)
+            seen.live = live = await self._store.find(request, asked.question, version)
             ladder = None if live is None else live.ladder
             if live is None or ladder is None:
-                return live, None, None
-            found = ladder.answer(digest, None, confidential=confidential)
-            if found is not None:
-                return live, None, found
-            vector = await self._embed(request, asked.input)
+                return seen
+            seen.answer = ladder.answer(digest, None, confidential=confidential)
+            if seen.answer is not None:
+                return seen
+            seen.vector = vector = await self._embed(request, asked.input)
             found = ladder.answer(digest, vector, confidential=confidential)
             if found is None and vector is not None and ladder.asks:
                 shares = await self._ask_model(request, asked, ladder.asks)
                 found = None if shares is None else ladder.answer_with(vector, shares)
-            if live.ladder is not ladder:
-                return live, vector, None  # its certificate ended while this request waited
-            return live, vector, found
+            if live.ladder is ladder:  # else its certificate ended while this request waited
+                seen.answer = found
         except SizewiseError as error:
             log.warning("a decision goes up: %s", error.code)
-            return None, None, None
+            seen.failure = error.code
+        return seen
 
     async def _give(
         self, chat: ChatRequest, asked: ClosedRequest, live: LiveQuestion, found: RungAnswer, send: Send
@@ -155,27 +171,34 @@ class DecisionLadders:
         asked: ClosedRequest,
         version: str,
         digest: str,
-        vector: Sequence[float] | None,
+        seen: _Finding,
         told: int,
-        sampled: LiveQuestion | None,
-        found: RungAnswer | None,
+        sampled: bool,
         small: tuple[ModelRungName, str] | None,
     ) -> None:
-        """Without a vector nothing is learned. `sampled`: the question whose ladder was compared."""
+        """Without a vector nothing is learned. `sampled`: whether the ladder is compared with this answer."""
         try:
-            if sampled is not None:
-                await self._store.record_sample(sampled, found is not None and found.option != told)
-            vector = vector or await self._embed(request, asked.input)
+            if sampled and seen.live is not None:
+                await self._store.record_sample(seen.live, seen.answer is not None and seen.answer.option != told)
+            vector = seen.vector or await self._embed(request, asked.input)
             if vector is None:
                 return
             text, instructions = (asked.input, asked.instructions) if self._keep == "text" else ("", "")
             learned = LearnedInput(digest, pack_floats(vector), text)
-            shares = None if small is None else await self._ask_model(request, asked, small[1])
+            shares = None if small is None else await self._try_model(request, asked, small[1])
             if small is not None and shares is not None:
                 learned = replace(learned, shares=pack_floats(shares), rung=small[0], model=small[1])
             await self._store.learn(request, asked.question, version, learned, told, instructions)
         except SizewiseError as error:
             log.warning("a decision was not learned: %s", error.code)
+
+    async def _try_model(self, request: Request, asked: ClosedRequest, model: str) -> Sequence[float] | None:
+        """None if it fails: the answer is worth learning without it."""
+        try:
+            return await self._ask_model(request, asked, model)
+        except SizewiseError as error:
+            log.warning("a decision is learned without %s: %s", model, error.code)
+            return None
 
 
 def _may_decide(options: RequestOptions) -> bool:
@@ -192,16 +215,21 @@ def _scope(request: Request, chat: ChatRequest) -> tuple[object, ...]:
     return (*scope, wishes) if wishes else scope
 
 
-def _why_up(live: LiveQuestion | None, vector: Sequence[float] | None, *, confidential: bool, sampled: bool) -> str:
+def _why_up(seen: _Finding, *, confidential: bool, sampled: bool) -> str:
     """Why the model that is named answers, and no rung. `sampled`: though a rung would have."""
+    live = seen.live
+    if live is None and seen.failure:
+        return f"decision: what was learned could not be read ({seen.failure})"
     if live is None or live.ladder is None:
         is_void = live is not None and live.row.state == "void"
         said = f"its certificate is void: {live.row.cause}" if live and is_void else "no rung is certified yet"
         return f"decision: {said}" + (", and nothing confidential is learned" if confidential else "")
     if sampled:
         return "decision: drawn at random, to compare the ladder with this answer"
-    if vector is None:
+    if seen.vector is None:
         return "decision: the text is new, and its vector cannot be had"
+    if seen.failure:
+        return f"decision: the text is new, and {live.ladder.asks} failed ({seen.failure})"
     return "decision: no rung is certified for an input like this" + (" that is confidential" if confidential else "")
 
 

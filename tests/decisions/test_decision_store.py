@@ -119,11 +119,11 @@ async def learn(store: DecisionStore, vectors: Floats, truth: Integers) -> None:
         await store.learn(request(), QUESTION, "v", learned, option, "Which?")
 
 
-async def measure(store: DecisionStore, model: str, found: Doubles, most: int = COUNT) -> None:
+async def measure(store: DecisionStore, model: str, found: Doubles, most: int = COUNT, id: str = QUESTION.id) -> None:
     """Keeps what `model` says of the newest inputs."""
-    left = await store.unmeasured("t", "p", QUESTION.id, model, most)
+    left = await store.unmeasured("t", "p", id, model, most)
     said = [(each, found[int(each.learned.text.removeprefix("text "))].tolist(), False) for each in left.inputs]
-    await store.keep_shares("t", "p", QUESTION.id, model, said)
+    await store.keep_shares("t", "p", id, model, said)
 
 
 async def stored(store: DecisionStore) -> LadderCertificate:

@@ -11,15 +11,20 @@ from pathlib import Path
 from sizewise.cache.fingerprints import plan_fingerprint
 from sizewise.decisions.certificate import LOOKS
 from sizewise.decisions.decision_store import DecisionStore, LearnedInput, pack_floats
+from sizewise.decisions.head import Floats, Integers
 from sizewise.decisions.ladder_middleware import AskModel, DecisionLadders, Embed, FindModel
 from sizewise.decisions.question import ClosedRequest
-from sizewise.handler import NO_OPTIONS, Event, Handler, Request, RequestOptions, Send
+from sizewise.errors import ModelUnavailable
+from sizewise.handler import NO_OPTIONS, Event, Handler, ModelSelected, Request, RequestOptions, Send
 from sizewise.messages import ChatRequest, Choice, Reply, Usage
 from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policies.fixed import FixedPolicy
-from tests.decisions.test_decision_store import PRINCIPAL, opened
+from tests.decisions.test_decision_store import COUNT, MODEL, PRINCIPAL, SHARES, measure, opened
+from tests.decisions.test_decision_store import TRUTH as HARD_TRUTH
+from tests.decisions.test_decision_store import VECTORS as HARD_VECTORS
 from tests.decisions.test_ladder import OPTIONS, stream
+from tests.decisions.test_model_rung import HARD, shares
 from tests.decisions.test_question import chat, closed
 
 PLAN = RoutePlan("large", FixedPolicy(), "fixed", ())
@@ -38,11 +43,16 @@ def asked_by(request: Request) -> ClosedRequest:
 
 
 async def large(request: Request, send: Send) -> Reply:
+    await send(ModelSelected("large", "it is named", 1))
     return Reply((Choice(0, '"option 1"', "stop"),), Usage(), "large")
 
 
 async def no_model(request: Request, asked: ClosedRequest, model: str) -> None:
     return None
+
+
+async def failing_model(request: Request, asked: ClosedRequest, model: str) -> None:
+    raise ModelUnavailable(f"{model} is away", "start it")
 
 
 async def one_vector(request: Request, text: str) -> Sequence[float]:
@@ -75,14 +85,18 @@ def ladders_of(
     )
 
 
+async def learn(store: DecisionStore, vectors: Floats, truth: Integers) -> None:
+    question, version = asked_by(request("a new text")).question, plan_fingerprint(PLAN)
+    for at, option in enumerate(truth.tolist()):
+        learned = LearnedInput(f"digest {at}", pack_floats(vectors[at].tolist()), f"text {at}")
+        await store.learn(request("a new text"), question, version, learned, option)
+
+
 @asynccontextmanager
 async def certified(home: Path) -> AsyncIterator[DecisionStore]:
     """A store whose ladder answers what is like the first input."""
     async with opened(home) as store:
-        question, version = asked_by(request("a new text")).question, plan_fingerprint(PLAN)
-        for at, option in enumerate(TRUTH.tolist()):
-            learned = LearnedInput(f"digest {at}", pack_floats(VECTORS[at].tolist()))
-            await store.learn(request("a new text"), question, version, learned, option)
+        await learn(store, VECTORS, TRUTH)
         yield store
 
 
@@ -138,5 +152,48 @@ def test_each_effort_has_a_ladder_of_its_own(tmp_path: Path) -> None:
             for effort in ("low", "high", "high"):
                 assert (await ladders(request("a text", reasoning_effort=effort), ignore)).model == "large"
             assert await answer_counts(store) == [*before, 2, 1]
+
+    asyncio.run(work())
+
+
+def test_where_the_small_model_fails_the_reason_says_so_and_the_hard_input_teaches_nothing(tmp_path: Path) -> None:
+    vectors, truth = stream(77, 400, noise=HARD)
+    said, reasons = shares(77, truth, 0.95), list[str]()
+
+    async def listen(event: Event) -> None:
+        assert isinstance(event, ModelSelected)
+        reasons.append(event.reason)
+
+    async def work() -> None:
+        async with opened(tmp_path) as store:
+            await learn(store, HARD_VECTORS, HARD_TRUTH)
+            question = asked_by(request("a text")).question
+            await measure(store, MODEL, SHARES, id=question.id)
+            await store.certify("t", "p", question.id)
+            live = await store.find(request("a text"), question, plan_fingerprint(PLAN))
+            assert live is not None and live.ladder is not None and live.ladder.asks == MODEL
+            hard: Sequence[float] = next(
+                vector
+                for vector, of_model in zip(vectors.tolist(), said.tolist(), strict=True)
+                if live.ladder.answer("new", vector) is None and live.ladder.answer_with(vector, of_model) is not None
+            )
+
+            async def embed(waiting: Request, text: str) -> Sequence[float]:
+                return hard
+
+            ladders = ladders_of(store, embed=embed, ask_model=failing_model)
+            assert (await ladders(request("a text"), listen)).model == "large"
+            assert reasons == [f"it is named; decision: the text is new, and {MODEL} failed (model_unavailable)"]
+            assert await answer_counts(store) == [COUNT]
+
+    asyncio.run(work())
+
+
+def test_an_answer_is_learned_also_where_the_small_model_fails(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as store:
+            ladders = ladders_of(store, ask_model=failing_model, find_model=lambda asked, plan: ("next token", MODEL))
+            assert (await ladders(request("a text"), ignore)).model == "large"
+            assert await answer_counts(store) == [1]
 
     asyncio.run(work())
