@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from shlex import quote
 
 import click
@@ -11,6 +11,7 @@ import msgspec
 
 from sizewise.app.option_model import options_line
 from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
 from sizewise.cli.decision_certification import certify_with_tuned
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
@@ -28,6 +29,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
 }
 
 SHOWN_ID = 12  # digits of an id that tell decisions apart
+PASSES = 2
+"""A request that was in flight during the first one may have let something be learned since."""
 
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
@@ -141,19 +144,30 @@ def forget(id: str | None, project: str | None, yes: bool) -> None:
 
 async def _forget_project(project: str, *, dry_run: bool) -> None:
     """Raises PathNotFound, SizewiseError."""
-    client = api_client()
-    listed = await operations.list_decisions(client)
-    mine = [each for each in listed if each.project == project]
-    if not mine:
+    client, decisions, answers = api_client(), 0, 0
+    for _ in range(1 if dry_run else PASSES):
+        for each in await _of_project(client, project):
+            answers += each.answers if dry_run else await operations.forget_decision(client, id=each.id)
+            decisions += 1
+    if not decisions:
+        listed = await operations.list_decisions(client)
         known = ", ".join(sorted({each.project for each in listed})) or "none"
         raise PathNotFound(f"nothing is learned in the project {project[:100]!r}", f"Projects with decisions: {known}")
-    answers = sum([each.answers if dry_run else await operations.forget_decision(client, id=each.id) for each in mine])
     if wants_json():
-        write_json({"project": project, "decisions": len(mine), "answers": answers, "dry_run": dry_run})
+        write_json({"project": project, "decisions": decisions, "answers": answers, "dry_run": dry_run})
         return
-    click.echo(f"{'would forget' if dry_run else 'forgot'} {len(mine):,} decisions and {answers:,} answers")
+    click.echo(f"{'would forget' if dry_run else 'forgot'} {decisions:,} decisions and {answers:,} answers")
     if dry_run:
         click.echo(f"nothing was deleted; to delete it: sizewise decisions forget --project {quote(project)} --yes")
+
+
+async def _of_project(client: ApiClient, project: str) -> Sequence[operations.Decision]:
+    """All of them, page by page; one that changed meanwhile may come twice."""
+    found, skip = dict[str, operations.Decision](), 0
+    while page := await operations.list_decisions(client, project=project, skip=skip):
+        found |= {each.id: each for each in page}
+        skip += len(page)
+    return [*found.values()]
 
 
 def _found(decision: operations.Decision | None, id: str) -> operations.Decision:

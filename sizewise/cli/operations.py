@@ -3665,10 +3665,11 @@ async def edge_keys(client: ApiClient) -> list[EdgeKey]:
 
 
 LIST_DECISIONS = """\
-query ListDecisions { decisions { ...Decision } } fragment Decision on Decision { id project model state cause options
-instructions question answers nextCertificationAt sampled created changed certificate { ...DecisionCertificate } }
-fragment DecisionCertificate on DecisionCertificate { quality error taught certifiedOn isCertified share agreement
-calibrationError rungs { ...DecisionRung } } fragment DecisionRung on DecisionRung { rung inputs }
+query ListDecisions($project: String, $skip: NonNegativeSafeInt) { decisions(project: $project, skip: $skip) {
+...Decision } } fragment Decision on Decision { id project model state cause options instructions question answers
+nextCertificationAt sampled created changed certificate { ...DecisionCertificate } } fragment DecisionCertificate on
+DecisionCertificate { quality error taught certifiedOn isCertified share agreement calibrationError rungs {
+...DecisionRung } } fragment DecisionRung on DecisionRung { rung inputs }
 """
 
 
@@ -3676,8 +3677,14 @@ class ListDecisionsResponse(Struct, frozen=True, rename="camel"):
     decisions: list[Decision]
 
 
-async def list_decisions(client: ApiClient) -> list[Decision]:
-    response = await client.graphql(LIST_DECISIONS, ListDecisionsResponse)
+async def list_decisions(
+    client: ApiClient,
+    *,
+    project: str | UnsetType | None = UNSET,
+    skip: NonNegativeSafeInt | UnsetType | None = UNSET,
+) -> list[Decision]:
+    variables = {"project": project, "skip": skip}
+    response = await client.graphql(LIST_DECISIONS, ListDecisionsResponse, variables)
     return response.decisions
 
 

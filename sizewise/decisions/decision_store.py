@@ -241,9 +241,13 @@ class DecisionStore:
                 self._certifying.discard(key)
         return await self._in_thread(self._require, key)
 
-    async def list(self, tenant: str, project: str | None) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
-        """Each question with what it is about, and the number of its answers. `project`: None for all."""
-        return await self._in_thread(self._list, tenant, project)
+    async def list(
+        self, tenant: str, project: str | None, *, beginning: str = "", skip: int = 0, most: int | None = None
+    ) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
+        """Each question with what it is about, and the number of its answers; those that changed last first. `project`:
+        None for all. `beginning`: of their ids.
+        """
+        return await self._in_thread(self._list, tenant, project, beginning, skip, most)
 
     async def examples(self, tenant: str, project: str, id: str) -> Sequence[LearnedExample]:
         """The newest answers from which it learns, whose texts are kept; the oldest first. Raises PathNotFound."""
@@ -430,8 +434,10 @@ class DecisionStore:
             raise PathNotFound(f"there is no decision {key[2][:100]!r}", "it is known from its first learned answer on")
         return row
 
-    def _list(self, tenant: str, project: str | None) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
-        rows = self._read(lambda c: tables.list_questions(c, tenant, project))
+    def _list(
+        self, tenant: str, project: str | None, beginning: str, skip: int, most: int | None
+    ) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
+        rows = self._read(lambda c: tables.list_questions(c, tenant, project, beginning, skip, most))
         counts = self._read(lambda c: [tables.count_answers(c, row) for row in rows])
         texts = [self._text_of(row) for row in rows]
         return list(zip(rows, texts, counts, strict=True))

@@ -142,11 +142,22 @@ def find_question(connection: Connection, tenant: str, project: str, question: s
     return None if row is None else QuestionRow(*row)
 
 
-def list_questions(connection: Connection, tenant: str, project: str | None) -> list[QuestionRow]:
-    """Of one project, or of all; those that changed last first."""
+def list_questions(
+    connection: Connection,
+    tenant: str,
+    project: str | None,
+    beginning: str = "",
+    skip: int = 0,
+    most: int | None = None,
+) -> list[QuestionRow]:
+    """Of one project, or of all; those that changed last first. `beginning`: of their ids."""
     its = QUESTIONS.c
-    mine = its.tenant == tenant if project is None else (its.tenant == tenant) & (its.project == project)
-    query = select(*QUESTION_COLUMNS).where(mine).order_by(its.changed.desc(), its.number)
+    query = select(*QUESTION_COLUMNS).where(its.tenant == tenant)
+    if project is not None:
+        query = query.where(its.project == project)
+    if beginning:
+        query = query.where(func.substr(its.question, 1, len(beginning)) == beginning)
+    query = query.order_by(its.changed.desc(), its.number).offset(skip).limit(most)
     return [QuestionRow(*row) for row in connection.execute(query)]
 
 

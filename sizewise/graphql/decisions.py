@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sizewise.app.option_model import options_line
@@ -21,21 +23,22 @@ MOST = 500
 EXAMPLES_PAGE = 1_000
 
 
-async def decisions(context: RequestContext) -> list[FieldValues]:
+async def decisions(context: RequestContext, project: str | None = None, skip: int = 0) -> list[FieldValues]:
     """Those that changed last first. Raises EncryptionKeyUnavailable, StorageError."""
     context.charge_rows(MOST)
-    project = only_project(context) or None
-    found = await context.services.decisions.list(context.principal.tenant, project)
-    may_read = "read_contents" in context.principal.permissions
-    return [_values(row, text.instructions if may_read else "", text, answers) for row, text, answers in found[:MOST]]
+    own = only_project(context)
+    if own and project not in (None, own):
+        return []
+    tenant = context.principal.tenant
+    found = await context.services.decisions.list(tenant, own or project, skip=skip, most=MOST)
+    return [_values(context, *each) for each in found]
 
 
 async def decision(context: RequestContext, id: str) -> FieldValues | None:
     """By its id, or the beginning of it that no other has. Raises BadRequest where several begin so."""
-    found = [each for each in await decisions(context) if str(each["id"]).startswith(id)] if id else []
-    if len(found) > 1:
-        raise _several(len(found), id)
-    return found[0] if found else None
+    context.charge_rows(1)
+    found = await _beginning_with(context, id)
+    return _values(context, *found[0]) if found else None
 
 
 async def decision_examples(context: RequestContext, id: str, skip: int = 0) -> list[FieldValues]:
@@ -91,22 +94,25 @@ async def forget_decision(context: RequestContext, id: str) -> int:
 
 async def _own(context: RequestContext, id: str, action: str) -> QuestionRow:
     """The question, if the caller may manage it. Raises PathNotFound, Forbidden."""
-    project = only_project(context) or None
-    rows = [row for row, *_ in await context.services.decisions.list(context.principal.tenant, project)]
-    found = [row for row in rows if id and row.question.startswith(id)]
-    if len(found) == 1:
-        require_permission(context.principal, action, Resource(found[0].tenant, found[0].project))
-        return found[0]
-    if found:
-        raise _several(len(found), id)
-    raise PathNotFound(f"there is no decision {id[:100]!r}", "list them: sizewise decisions list")
+    found = await _beginning_with(context, id)
+    if not found:
+        raise PathNotFound(f"there is no decision {id[:100]!r}", "list them: sizewise decisions list")
+    row = found[0][0]
+    require_permission(context.principal, action, Resource(row.tenant, row.project))
+    return row
 
 
-def _several(count: int, id: str) -> BadRequest:
-    return BadRequest(f"{count} decisions begin with {id[:100]!r}", "use a longer beginning of the id")
+async def _beginning_with(context: RequestContext, id: str) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
+    """None or one, of all that the caller may see. Raises BadRequest where several begin so."""
+    tenant, project = context.principal.tenant, only_project(context) or None
+    found = await context.services.decisions.list(tenant, project, beginning=id, most=MOST) if id else []
+    if len(found) > 1:
+        raise BadRequest(f"{len(found)} decisions begin with {id[:100]!r}", "use a longer beginning of the id")
+    return found
 
 
-def _values(row: QuestionRow, instructions: str, text: QuestionText, answers: int) -> FieldValues:
+def _values(context: RequestContext, row: QuestionRow, text: QuestionText, answers: int) -> FieldValues:
+    instructions = text.instructions if "read_contents" in context.principal.permissions else ""
     proof = msgspec.json.decode(row.certificate, type=LadderCertificate) if row.certificate else None
     return {
         "id": row.question,

@@ -250,3 +250,22 @@ def test_what_a_project_let_be_learned_is_forgotten_as_a_whole(upstream: Decides
 def listed(server: Served) -> list[Any]:
     found: list[Any] = json.loads(sizewise("decisions", "--json", home=server.home).out)["decisions"]
     return found
+
+
+@pytest.mark.long
+def test_a_project_is_forgotten_however_many_decisions_it_has(upstream: Decides, tmp_path: Path) -> None:
+    with serving(tmp_path, CONFIG.format(url=upstream.url, keep="vectors")) as served:
+        asked = [{**URGENT, "instructions": f"It is about order {number}."} for number in range(501)]
+        for start in (0, 300):
+            assert decide(served, "an invoice", *asked[start : start + 300]).status == 200
+        until(lambda: rows(served, "SELECT count(*) FROM decision_questions") == [(501,)], seconds=60)
+        ((oldest, project),) = rows(
+            served, "SELECT question, project FROM decision_questions ORDER BY changed, number DESC LIMIT 1"
+        )
+        assert len(listed(served)) == 500 and oldest not in [each["id"] for each in listed(served)]
+        assert sizewise("decisions", "show", oldest, "--json", home=served.home).json["id"] == oldest
+        counted = sizewise("decisions", "forget", "--project", project, home=served.home).out
+        assert "would forget 501 decisions and 501 answers" in counted
+        gone = sizewise("decisions", "forget", "--project", project, "--yes", "--json", home=served.home).json
+        assert (gone["decisions"], gone["answers"]) == (501, 501)
+        assert rows(served, "SELECT count(*) FROM decision_questions") == [(0,)]
