@@ -697,6 +697,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
             max_rows=settings.learn.max_rows,
             max_bytes=settings.learn.max_bytes,
         ),
+        "decisions without answers": decision_tables.delete_unanswered,
         "prompts and replies": RetentionJob(
             payload_tables.CONTENTS,
             retention_ms=records.contents_retention_days * DAY_MS,

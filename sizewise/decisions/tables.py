@@ -88,8 +88,36 @@ SCHEMA = Migrations(
     ),
 )
 SEALED = (EncryptedTable(QUESTIONS, ("project", "question")), EncryptedTable(ANSWERS, ("project", "id")))
+OF_QUESTION = (
+    (ANSWERS.c.tenant == QUESTIONS.c.tenant)
+    & (ANSWERS.c.project == QUESTIONS.c.project)
+    & (ANSWERS.c.question == QUESTIONS.c.question)
+)
+
+
+def delete_without_others(connection: Connection, numbers: Sequence[int]) -> None:
+    """Deletes the questions that have no other answers than these: what was said before an input may be personal."""
+    touched = select(QUESTIONS.c.number).distinct().join(ANSWERS, OF_QUESTION).where(ANSWERS.c.number.in_(numbers))
+    ids = connection.scalars(touched).all()
+    others = select(ANSWERS.c.number).where(OF_QUESTION, ANSWERS.c.number.not_in(numbers)).correlate(QUESTIONS)
+    connection.execute(delete(QUESTIONS).where(QUESTIONS.c.number.in_(ids), ~others.exists()))
+
+
+def delete_unanswered(connection: Connection) -> bool:
+    """Deletes one batch of questions whose answers are all gone; True if more is left."""
+    answers = select(ANSWERS.c.number).where(OF_QUESTION).correlate(QUESTIONS)
+    ids = connection.scalars(select(QUESTIONS.c.number).where(~answers.exists()).limit(MOST_IDS)).all()
+    connection.execute(delete(QUESTIONS).where(QUESTIONS.c.number.in_(ids), ~answers.exists()))
+    return len(ids) == MOST_IDS
+
+
 PERSONAL = PersonalTable(
-    "learned decisions", ANSWERS, ANSWERS.c.number, conversation=ANSWERS.c.session, end_user=ANSWERS.c.end_user
+    "learned decisions",
+    ANSWERS,
+    ANSWERS.c.number,
+    conversation=ANSWERS.c.session,
+    end_user=ANSWERS.c.end_user,
+    before_delete=delete_without_others,
 )
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
 from sizewise.app.tuned_measurement import measure_tuned
 from sizewise.decisions import tables
@@ -28,7 +28,7 @@ from sizewise.handler import Request, Send
 from sizewise.messages import ChatRequest, Reply, Usage
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.decision_upstream import OptionAnswer, carried_question, option_reply
-from sizewise.storage.database import open_database, sqlite_url
+from sizewise.storage.database import Database, open_database, sqlite_url
 from sizewise.storage.encryption import EnvelopeEncryption
 from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
@@ -68,9 +68,13 @@ class Tuned:
         return option_reply(question, found, Usage(), MODEL)
 
 
+def database_of(home: Path) -> Database:
+    return open_database(sqlite_url(str(home / "sizewise.db")), [key_tables.SCHEMA, tables.SCHEMA])
+
+
 @asynccontextmanager
 async def opened(home: Path) -> AsyncIterator[DecisionStore]:
-    database = open_database(sqlite_url(str(home / "sizewise.db")), [key_tables.SCHEMA, tables.SCHEMA])
+    database = database_of(home)
 
     def read(work: Callable[[Connection], T]) -> T:
         with database.read() as connection:
@@ -261,5 +265,19 @@ def test_each_sample_counts_whichever_server_compared_it_and_however_long_that_t
             assert (row.state, row.samples) == ("void", 0), "what a ladder of before said counts for no other"
             again = await one.find(request(), QUESTION, "v")
             assert again is not None and again.row == row
+
+    asyncio.run(work())
+
+
+def test_a_question_whose_answers_have_expired_is_deleted_with_its_instructions(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as store:
+            await learn(store, EASY[:2], EASY_TRUTH[:2])
+            with closing(database_of(tmp_path)) as database:
+                for expired, left in ((1, 1), (2, 0)):
+                    with database.write() as connection:
+                        connection.execute(delete(tables.ANSWERS).where(tables.ANSWERS.c.number == expired))
+                        assert not tables.delete_unanswered(connection)
+                    assert len(await store.list("t", "p")) == left
 
     asyncio.run(work())

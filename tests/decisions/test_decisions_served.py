@@ -176,6 +176,31 @@ def test_what_was_learned_of_a_session_or_an_end_user_is_erased_with_them(server
     assert gone["learned decisions"] == 1 and rows(server, count) == [(0,)]
 
 
+def test_what_a_person_said_before_the_input_is_erased_with_the_last_answer(upstream: Decides, tmp_path: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"enum": ["billing", "support"]}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+    said = [("user", "I am Ann."), ("assistant", "Hello."), ("user", "I have an invoice.")]
+    body = {
+        "model": "large",
+        "messages": [{"role": role, "content": text} for role, text in said],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "team", "schema": schema}},
+    }
+    with serving(tmp_path, CONFIG.format(url=upstream.url, keep="text")) as served:
+        for session in ("ann", "other"):
+            answer = served.ask("/v1/chat/completions", {**body, "sizewise": {"session": session}})
+            assert answer.status == 200, answer.body
+        until(lambda: rows(served, "SELECT count(*) FROM decision_answers") == [(2,)])
+        assert listed(served)[0]["instructions"] == "I am Ann.\nHello."
+        for session, left in (("ann", 1), ("other", 0)):
+            erased = f'mutation {{ erasePersonalData(session: "{session}", dryRun: false) {{ dryRun }} }}'
+            assert not graphql(served, erased).errors
+            assert rows(served, "SELECT count(*) FROM decision_questions") == [(left,)]
+
+
 @pytest.mark.long
 def test_a_question_moves_down_by_itself_and_up_when_its_options_change(server: Served, upstream: Decides) -> None:
     first = "SELECT question, state FROM decision_questions WHERE question IN (SELECT question FROM decision_answers"
