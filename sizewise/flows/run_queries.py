@@ -7,12 +7,13 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
+from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest, Forbidden, PathNotFound
 from sizewise.flows import tables
 from sizewise.flows.active_runs import ActiveRuns
 from sizewise.flows.run_access import can_see, is_owner
 from sizewise.flows.step_store import StepStore, StoredError
-from sizewise.flows.tables import FAILURE, INPUTS, OUTPUTS, FlowRun, RunState, RunStep
+from sizewise.flows.tables import CLASS, FAILURE, INPUTS, OUTPUTS, FlowRun, RunState, RunStep
 from sizewise.handler import RequestOptions
 from sizewise.principal import Principal
 from sizewise.request_origin import RequestOrigin
@@ -28,6 +29,12 @@ class StoredRunRequest(Struct, frozen=True):
     options: RequestOptions = RequestOptions()
     trace: str = ""
     origin: RequestOrigin | None = None
+
+
+class _FoundData(Struct, frozen=True):
+    """The part of a step's result that says how confidential it is."""
+
+    data_class: DataClass | None = None
 
 
 class RunQueries:
@@ -90,8 +97,35 @@ class RunQueries:
         found = await self.get_value(principal, id, FAILURE)
         return None if found is None else msgspec.json.decode(found, type=StoredError)
 
+    async def get_data_limits(self, principal: Principal, id: str) -> RequestOptions:
+        """The data class and `online` of a run: those of its request, tightened by what its steps found. The data
+        class of the key that started it is not among them. Raises PathNotFound.
+        """
+        run = await self.get(principal, id)
+        return await self._store.run_in_thread(partial(self._get_data_limits, run))
+
+    def _get_data_limits(self, run: FlowRun) -> RequestOptions:
+        values = {key: value for key, (_, value) in self._store.load_steps(run).items()}
+        if INPUTS not in values:  # deleted
+            return RequestOptions(data_class=strictest())
+        options = msgspec.json.decode(values[INPUTS], type=StoredRunRequest).options
+        known = [options.data_class, *(_found_data_class(key, value) for key, value in values.items())]
+        classes = [each for each in known if each is not None]
+        return RequestOptions(data_class=strictest(*classes) if classes else None, online=options.online)
+
     def _get_value(self, run: FlowRun, key: str) -> bytes | None:
         found = self._store.read(lambda c: tables.find_step(c, run.id, key))
         if found is None or found[0].state in ("running", "waiting") or found[0].error == tables.EXPIRED:
             return None  # a waiting step has its question, for those alone who can decide it
         return self._store.open_value(run.tenant, run.id, key, found[1])
+
+
+def _found_data_class(key: str, value: bytes) -> DataClass | None:
+    """That of a step's result, or of the whole run, which is stored if the run is done; None if there is none."""
+    try:
+        if key == CLASS:
+            found: DataClass = msgspec.json.decode(value, type=DataClass)
+            return found
+        return None if key[0] == ":" else msgspec.json.decode(value, type=_FoundData).data_class
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a result of another form
+        return None

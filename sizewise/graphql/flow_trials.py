@@ -15,8 +15,9 @@ from sizewise.flows.tables import INPUTS
 from sizewise.flows.trial_run import TrialEvent, TrialRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
-from sizewise.handler import Request
+from sizewise.handler import NO_OPTIONS, Request, RequestOptions
 from sizewise.money import format_dollars
+from sizewise.principal import Principal
 
 
 async def test_flow(
@@ -39,9 +40,11 @@ async def test_flow(
     kinds = {each.id: each.outputs for each in outline_graph(found).nodes if not each.parent}
     given = _object(inputs, "inputs")
     earlier: dict[str, Json] = {}
+    options = NO_OPTIONS
     if from_run:
         earlier = await _results(context, from_run, kinds.keys() - set(nodes))
         given = {**await _inputs(context, from_run), **given}
+        options = await _limits(context, from_run)
     trial = TrialRequest(
         inputs=given,
         pins={**earlier, **_object(pins, "pins")},
@@ -52,14 +55,19 @@ async def test_flow(
     waits = services.limiter.count_request(principal)
     if waits is not None:
         await waits
-    request = Request(
+    request = _request(context, principal, options)
+    return _events(services.runs.trials.run(found.flow, trial, request, time.time))
+
+
+def _request(context: RequestContext, principal: Principal, options: RequestOptions) -> Request:
+    return Request(
         payload=EMPTY_CHAT,
         principal=principal,
         trace_id=context.trace,
         started_at=time.perf_counter(),
+        options=options,
         endpoint="graphql",
     )
-    return _events(services.runs.trials.run(found.flow, trial, request, time.time))
 
 
 async def _events(events: AsyncGenerator[TrialEvent, None]) -> AsyncGenerator[FieldValues, None]:
@@ -99,3 +107,21 @@ async def _results(context: RequestContext, run: str, names: set[str]) -> dict[s
             if found is not None:
                 made[step.key] = msgspec.json.decode(found)
     return made
+
+
+async def _limits(context: RequestContext, run: str) -> RequestOptions:
+    """What holds for a trial with the data of an earlier run: the data class and `online` of that run, with those of
+    the key that started it, also if it was revoked, and of its project. Raises PathNotFound.
+    """
+    queries = context.services.runs.queries
+    its = await queries.get(context.principal, run)
+    keys = await context.services.api_keys.list(its.tenant)
+    key_class = next((key.data_class for key in keys if key.id == its.key), None)
+    starter = Principal(tenant=its.tenant, project=its.project, key_id=its.key, data_class=key_class)
+    earlier = _request(context, starter, await queries.get_data_limits(context.principal, run))
+    decision = context.app.explain.data_policy.decide(earlier)
+    return RequestOptions(
+        data_class=decision.data_class,
+        online="deny" if decision.offline_source else None,
+        constraint_source=f"the run {its.id}",
+    )

@@ -15,6 +15,7 @@ from sizewise.flows.scheduler import _run_id
 from sizewise.flows.validator import validate_flow
 from tests.auth.user_client import Browser, new_user
 from tests.graphql.graphql_client import GraphQLAnswer, fresh_key, graphql
+from tests.graphql.subscription_client import streamed
 from tests.growth import check_linear
 from tests.knowledge.knowledge_server import add, embed
 from tests.running_server import ECHO, Served, serving, until
@@ -126,9 +127,44 @@ nodes:
   said: {kind: template, text: "{{ inputs.word }}"}
 outputs: {said: "{{ said.text }}"}
 """
+RETELLS = """
+name: retells
+inputs: {question: text, model: text}
+nodes:
+  heard: {kind: ask, model: echo/small, prompt: "{{ inputs.question }}"}
+  said: {kind: ask, model: "{{ inputs.model }}", prompt: "{{ heard.text }}"}
+outputs: {answer: "{{ said.text }}"}
+"""
+GATHERS = """
+name: gathers
+inputs: {model: text}
+nodes:
+  many:
+    kind: each
+    items: [what opens the vault]
+    nodes:
+      find: {kind: search, knowledge: secret, query: "{{ item }}"}
+    outputs: {text: "{{ find.passages | pluck('text') | join }}"}
+  heard: {kind: ask, model: echo/small, prompt: "{{ many.results | pluck('text') | join }}"}
+  said: {kind: ask, model: "{{ inputs.model }}", prompt: "{{ heard.text }}"}
+outputs: {answer: "{{ said.text }}"}
+"""
+PASSES = """
+name: passes
+nodes:
+  find: {kind: search, knowledge: secret, query: what opens the vault}
+  call:
+    kind: tool
+    tool: retells
+    arguments: {question: "{{ find.passages | pluck('text') | join }}", model: echo/small}
+outputs: {answer: "{{ call.text }}"}
+"""
+FLOWS = "---".join((FLOWS, RETELLS, GATHERS, PASSES))
 FLOWS = FLOWS.replace("MANY", ", ".join(['"{{ inputs.text | upper | length }}"'] * 200))
 START = "mutation ($f: String!, $i: JSON, $id: String) { startFlowRun(flow: $f, inputs: $i, id: $id) { id } }"
 RUN = "query ($id: String!) { flowRun(id: $id) { state outputs failure { code message } } }"
+TRIAL = """subscription ($t: String!, $i: JSON, $r: String!) {
+  testFlow(text: $t, inputs: $i, fromRun: $r, nodes: ["said"]) { state error message } }"""
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +231,43 @@ def test_what_was_found_in_one_base_is_not_kept_less_closely_in_another(server: 
 def test_what_was_found_and_remembered_is_recalled_as_closely(server: Served) -> None:
     assert ran(server, "remembers")["outputs"] == {"count": 1}
     assert ran(server, "recalls")["failure"]["code"] == "forbidden"
+
+
+def retold(server: Served, text: str, run: str) -> dict[str, Any]:
+    """The end of a trial of the last node alone, with the data of a run, by a model far away."""
+    shown = streamed(server, TRIAL, t=text, i={"model": "far/away"}, r=run)
+    end: dict[str, Any] = shown[-1]["testFlow"]
+    return end
+
+
+def test_a_trial_with_the_data_of_a_run_reaches_no_further_than_the_key_that_started_the_run(server: Served) -> None:
+    create = 'mutation { createKey(name: "c", permissions: [ask], dataClass: confidential) { secret key { id } } }'
+    made = graphql(server, create).data["createKey"]
+    inputs = {"question": "The vault opens with the word marzipan.", "model": "echo/small"}
+    run, other = (ran(server, "retells", key, **inputs) for key in (made["secret"], fresh_key(server, "ask")))
+    assert (run["state"], other["state"]) == ("done", "done")
+    assert retold(server, RETELLS, other["id"])["state"] == "ended"
+    end = retold(server, RETELLS, run["id"])
+    assert end["error"] == "forbidden" and f"set by the run {run['id']}" in end["message"]
+    assert graphql(server, "mutation ($i: String!) { revokeKey(id: $i) { id } }", i=made["key"]["id"]).errors == []
+    assert retold(server, RETELLS, run["id"])["error"] == "forbidden", "also once the key was revoked"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("model", "state"), [("echo/small", "done"), ("far/away", "failed")])
+def test_a_trial_with_the_data_of_a_run_reaches_no_further_than_what_the_run_found(
+    server: Served, model: str, state: str
+) -> None:
+    run = ran(server, "gathers", model=model)
+    assert run["state"] == state
+    assert retold(server, GATHERS, run["id"])["error"] == "forbidden"
+
+
+@pytest.mark.long
+def test_a_trial_with_the_data_of_a_called_run_reaches_no_further_than_the_one_that_called_it(server: Served) -> None:
+    assert ran(server, "passes")["state"] == "done"
+    (called,) = graphql(server, '{ flowRuns(flow: "retells", last: 1) { id } }').data["flowRuns"]
+    assert retold(server, RETELLS, called["id"])["error"] == "forbidden"
 
 
 @pytest.mark.parametrize(
