@@ -8,7 +8,7 @@ import binascii
 import msgspec
 from msgspec import Struct
 
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, PathNotFound
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.releases.git_sync import GitStatus
@@ -29,12 +29,14 @@ async def release(context: RequestContext, hash: str) -> FieldValues:
 
 
 async def git_sync(context: RequestContext) -> FieldValues | None:
-    found = context.services.git_sync.status
-    return _git_status(found) if found.url else None
+    return _git_status(context.services.git_sync.status) if _has_repository(context) else None
 
 
 async def sync_git(context: RequestContext, ref: str | None = None) -> FieldValues:
-    """Raises BadRequest if there is no repository, or for a commit that is refused."""
+    """Raises PathNotFound if the project has no repository, BadRequest for a commit that is refused."""
+    if not _has_repository(context):  # the same error where there is no [git], so as not to reveal it
+        hint = 'only the project of the server itself can have one: url = "https://..." in [git]'
+        raise PathNotFound("this project has no repository whose commits become releases", hint)
     sync = context.services.git_sync
     return _git_status(await sync.sync() if ref is None else await sync.release_of(ref))
 
@@ -76,6 +78,11 @@ def _part(given: GivenPart) -> Part:
     except (binascii.Error, ValueError) as error:
         raise BadRequest(f"the part {given.kind}/{given.name[:100]} is not base64", "encode its bytes") from error
     return Part(given.kind, given.name, given.version, content)
+
+
+def _has_repository(context: RequestContext) -> bool:
+    """Whether [git] is set, and the caller's project is the one that its releases are saved in."""
+    return context.services.git_publisher.takes(context.principal.tenant, context.principal.project)
 
 
 def _git_status(found: GitStatus) -> FieldValues:

@@ -11,6 +11,7 @@ import pytest
 
 from sizewise.errors import ConfigError
 from sizewise.settings.load import load_settings
+from tests.auth.user_client import Browser
 from tests.graphql.graphql_client import graphql
 from tests.releases.git_server import TOKEN, GitServer, git_server
 from tests.running_server import ECHO, Served, serving
@@ -148,6 +149,26 @@ def test_what_looks_like_a_secret_is_refused_and_not_shown(served: Served, repos
     repository.commit({**FILES, "flows/answer.yaml": FLOW.replace("{{ inputs.question }}", secret)})
     message = refused(served)
     assert "looks like a secret" in message and secret not in message
+
+
+def test_another_organization_and_project_reads_nothing_of_it_and_is_refused(
+    served: Served, repository: GitServer
+) -> None:
+    repository.commit(FILES)
+    release = synced(served)["release"]
+    found = 'mutation { createOrganization(id: "acme", email: "kim@acme.example") { token } }'
+    kim = Browser(served)
+    assert kim.accept(graphql(served, found).data["createOrganization"]["token"], "kim").status == 200
+    create = """mutation { createKey(name: "shop", project: "shop", permissions: [read_releases, manage_releases]) {
+      secret } }"""
+    shop = graphql(served, create).data["createKey"]["secret"]
+    commit = repository.commit({**FILES, "flows/answer.yaml": FLOW.replace("small", "large")})
+    for query in (SYNC, f'mutation {{ syncGit(ref: "{commit}") {{ commit release }} }}'):
+        for answer in (kim.graphql(query), graphql(served, query, key=shop)):
+            assert answer.code == "not_found" and repository.url not in answer.message
+    for answer in (kim.graphql(STATUS), graphql(served, STATUS, key=shop)):
+        assert answer.data == {"gitSync": None, "releases": []}
+    assert graphql(served, STATUS).data["gitSync"]["release"] == release, "nobody looked"
 
 
 # ---- settings
