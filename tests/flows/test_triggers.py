@@ -7,8 +7,10 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -164,3 +166,35 @@ def test_a_timetable_follows_the_clock_of_its_zone_over_the_change_to_summer_tim
     first = next_time("0 7 * * *", "Europe/Berlin", march)
     second = next_time("0 7 * * *", "Europe/Berlin", first)
     assert (first, second - first) == (march + 7 * 3_600, 86_400)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "hours"),
+    [
+        ("30 2 * * *", [25, 49]),
+        ("30 2 * * 0", [25 + 6 * 24]),
+        ("30 2,3 * * *", [2, 25]),
+        ("30 1-3 * * *", [2, 24]),
+        ("*/15 2 * * *", [0.25, 24.5]),
+        ("30 * * * *", [1, 2, 3]),
+        ("30 */2 * * *", [1, 3]),
+        ("30 0/2 * * *", [1, 3]),
+        ("@hourly", [0.5, 1.5, 2.5]),
+    ],
+)
+def test_in_the_hour_that_comes_twice_a_timetable_of_chosen_hours_starts_once(
+    schedule: str, hours: list[float]
+) -> None:
+    """`hours`: after 02:30 in Berlin on 2026-10-25, where the clock is put back from 03:00 to 02:00."""
+    first = round(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
+    found, after = list[float](), first
+    for _ in hours:
+        after = next_time(schedule, "Europe/Berlin", after)
+        found.append((after - first) / 3_600)
+    assert found == hours
+
+
+def test_midnight_comes_once_where_the_clock_is_put_back_to_it() -> None:
+    first = round(datetime(2024, 11, 3, tzinfo=ZoneInfo("America/Havana")).timestamp())
+    assert next_time("@daily", "America/Havana", first - 1) == first
+    assert next_time("@daily", "America/Havana", first) == first + 25 * 3_600
