@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from sizewise.errors import BadRequest, PathNotFound, SizewiseError
+from sizewise.errors import BadBody, BadRequest, PathNotFound, SizewiseError
 from sizewise.flows.executor import CompiledFlows
 from sizewise.flows.language.expression import ExpressionError, render_value
 from sizewise.flows.language.expression_parser import compile_value
@@ -137,7 +137,14 @@ class WebhookTriggers:
 
 def _webhook_inputs(trigger: TriggerSpec, headers: Mapping[str, str], body: bytes) -> bytes:
     """Raises BadRequest."""
-    said = _decode_body(body)
+    try:
+        return _map_inputs(trigger, headers, _decode_body(body))
+    except RecursionError as error:  # the inputs are nested a few levels deeper than the body
+        raise BadBody("the body is nested too deeply", "flatten it") from error
+
+
+def _map_inputs(trigger: TriggerSpec, headers: Mapping[str, str], said: Any) -> bytes:
+    """Raises BadRequest, RecursionError."""
     if trigger.inputs:
         few = {
             name: value[:MAX_HEADER_CHARS]
@@ -158,6 +165,7 @@ SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "webhook-sig
 
 
 def _decode_body(body: bytes) -> Any:
+    """The text itself if it is not JSON. Raises RecursionError."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -118,6 +118,15 @@ def test_a_key_starts_a_flow_of_its_project_once_for_an_idempotency_key(hooked: 
     assert server.ask("/hooks/flows/nobody", body).status == 404
 
 
+@pytest.mark.parametrize("depth", [980, 5_000, 20_000, 200_000])
+def test_a_body_that_is_nested_too_deeply_is_refused(hooked: tuple[Served, Any], depth: int) -> None:
+    """Where the limit is, the interpreter says: only the deepest body is beyond it everywhere."""
+    server, _ = hooked
+    answer = server.ask("/hooks/flows/orders", b'{"id": ' + b"[" * depth + b"]" * depth + b"}")
+    is_taken = answer.status == 202 and depth < 200_000
+    assert is_taken or (answer.status, answer.error["code"]) == (400, "bad_body")
+
+
 def test_a_timetable_starts_its_flow_each_minute_once_as_who_published_it(tmp_path: Path) -> None:
     timed = """
 name: timed
