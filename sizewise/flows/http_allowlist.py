@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import BadRequest, EgressDenied, Forbidden
@@ -27,8 +27,10 @@ class HttpAllowlist:
         self._client = client
 
     def match_url(self, url: str) -> tuple[str, str]:
-        """The name of the host with a base URL that contains `url`, and the rest of the URL. Raises EgressDenied."""
-        asked = urlsplit(url)
+        """The name of the host with a base URL that contains `url`, and the rest of the URL. Raises EgressDenied, and
+        BadRequest for what is not a URL.
+        """
+        asked = _split_url(url)
         for name, host in self._hosts.items():
             base = urlsplit(host.url)
             below = asked.path == base.path or asked.path.startswith(f"{base.path.rstrip('/')}/")
@@ -99,6 +101,15 @@ class HttpAllowlist:
             key = resolve_secret(host.key)
             sent.append(("authorization", f"Bearer {key}") if host.auth == "bearer" else (host.auth, key))
         return sent
+
+
+def _split_url(url: str) -> SplitResult:
+    """Raises BadRequest."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        shown = url.partition("?")[0][:100]
+        raise BadRequest(f"{shown!r} is not a URL", "use one such as https://api.example.com/v1") from error
 
 
 _SEPARATOR = re.compile(r"[/\\]")

@@ -206,7 +206,7 @@ class HttpAccess(Protocol):
         ...
 
     def match_url(self, url: str) -> tuple[str, str]:
-        """The name of the allowed host that serves `url`, and the target there. Raises EgressDenied."""
+        """The name of the allowed host that serves `url`, and the target there. Raises EgressDenied, BadRequest."""
         ...
 
 

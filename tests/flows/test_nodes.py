@@ -145,6 +145,13 @@ def test_a_whole_url_must_lie_below_an_allowed_one(api: Api) -> None:
     assert len(api.asked) == 1
 
 
+@pytest.mark.parametrize("url", ["http://[", "http://[x]/?key=secret", "http://a\u2100b/"])
+def test_what_is_not_a_url_is_refused_without_its_query(api: Api, url: str) -> None:
+    with pytest.raises(BadRequest, match=r"a: .* is not a URL") as refused:
+        called(api, f"{{kind: http, url: '{url}'}}")
+    assert refused.value.code == "bad_request" and "secret" not in refused.value.message and api.asked == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("path", ["/../admin", "/a/../../b", "/%2e%2e/admin", "/a/..%2fb", "..", "/a\\\\..\\\\b"])
 def test_no_path_climbs_out_of_what_was_allowed(api: Api, path: str) -> None:
