@@ -21,8 +21,6 @@ from sizewise.principal import Principal
 from sizewise.request_origin import RequestOrigin
 from sizewise.tools.tool import MAX_DESCRIPTION_CHARS, NAME_PATTERN, Tool, ToolInvocation, ToolOutput
 
-TIMEOUT_S = 600.0
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,7 +52,17 @@ class FlowCaller(Protocol):
 class FlowTools:
     """A ToolProvider of the flows that are published in the caller's project and that the key may use."""
 
-    def __init__(self, published: PublishedFlows, flows: FlowLoader, runs: FlowCaller, endpoint: str = "tool") -> None:
+    def __init__(
+        self,
+        published: PublishedFlows,
+        flows: FlowLoader,
+        runs: FlowCaller,
+        endpoint: str = "tool",
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """`timeout_s`: of a call; None: as long as its run takes, which has the limits of runs."""
+        self._timeout_s = timeout_s
         self._published = published
         self._flows = flows
         self._runs = runs
@@ -98,7 +106,7 @@ class FlowTools:
             return ToolOutput(text, data=Raw(came), data_class=data_class)
 
         says = flow.spec.description.strip()[:MAX_DESCRIPTION_CHARS] or f"The flow {name}."
-        return Tool(name, says, inputs_json_schema(flow.spec.inputs), do, source="flow", timeout_s=TIMEOUT_S)
+        return Tool(name, says, inputs_json_schema(flow.spec.inputs), do, source="flow", timeout_s=self._timeout_s)
 
 
 def _run_id(call: ToolInvocation, flow: str) -> str:

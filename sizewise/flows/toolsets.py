@@ -10,6 +10,9 @@ from sizewise.tools.code_tool import CodeRunner, code_tools
 from sizewise.tools.function_tool import FunctionTools
 from sizewise.tools.tool import ToolProvider, Toolset
 
+CLIENT_TIMEOUT_S = 600.0
+"""Of a call of a flow by another program. A run that calls a flow waits with it, also for a person."""
+
 
 def exported_toolset(
     settings: FileSettings,
@@ -25,8 +28,9 @@ def exported_toolset(
     `internal`: for this server's own flows and agents, whose calls are recorded as `tool` and `flow`.
     """
     as_tool, looked = ("tool", "flow") if internal else ("mcp", "knowledge")
+    timeout_s = None if internal else CLIENT_TIMEOUT_S
     return Toolset(
-        (FlowTools(published, flows, runs, as_tool), KnowledgeTool(knowledge, looked)),
+        (FlowTools(published, flows, runs, as_tool, timeout_s=timeout_s), KnowledgeTool(knowledge, looked)),
         settings.guardrails.allowed_tools or None,
     )
 

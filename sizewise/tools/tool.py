@@ -77,7 +77,7 @@ class Tool(Struct, frozen=True):
     needs_approval: bool = False  # a person approves each call
     approvers: tuple[str, ...] = ()  # who can: APPROVER_PATTERN of principal.py; empty: all with the permission
     exclusive: bool = False  # never runs concurrently with another call
-    timeout_s: float = 60.0
+    timeout_s: float | None = 60.0  # None: the handler has limits of its own
     max_result_chars: int = 65_536
 
     async def call(self, invocation: ToolInvocation) -> ToolOutput:
@@ -91,7 +91,8 @@ class Tool(Struct, frozen=True):
             async with asyncio.timeout(self.timeout_s):
                 result = await self.handler(invocation)
         except TimeoutError:
-            return ToolOutput(f"the tool did not respond within {self.timeout_s:g} s and was stopped", failed=True)
+            limit = "in time" if self.timeout_s is None else f"within {self.timeout_s:g} s"
+            return ToolOutput(f"the tool did not respond {limit} and was stopped", failed=True)
         except BadRequest as error:
             return ToolOutput(error_text(error), failed=True)
         return self._truncate(result)
