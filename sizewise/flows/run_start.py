@@ -218,7 +218,8 @@ class RunStarter:
                 if waiting:
                     raise _waits_for_person(run, waiting)
         except asyncio.CancelledError:
-            await asyncio.shield(self._control.stop(run))
+            if not self._is_called_again(parent_run):
+                await asyncio.shield(self._control.stop(run))
             raise
         if run.state == "done":
             stored = await self._queries.get_value(principal, run.id, CLASS)
@@ -228,6 +229,10 @@ class RunStarter:
         if why is None:
             raise Conflict(f"the run {run.id} was cancelled", "start the flow again, or resume the run")
         raise _restore_error(why)
+
+    def _is_called_again(self, parent_run: str) -> bool:
+        """Whether the server stops, and the run `parent_run`, which goes on at the next start, will call again."""
+        return self._engine.is_closing and parent_run in self._active.executing
 
     async def _start(self, run: FlowRun, send: Send, depth: int, parent_run: str) -> FlowRun:
         self._active.sends[run.id] = send

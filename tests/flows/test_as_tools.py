@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sizewise.flows.as_tools import FlowTools
@@ -20,6 +21,7 @@ from sizewise.settings.storage import FlowsSettings
 from sizewise.tools.tool import ToolInvocation, ToolOutput
 from tests.flows.flow_harness import FlowHarness
 from tests.flows.test_triggers import published
+from tests.running_server import until
 
 FLOW = """
 name: asks
@@ -42,6 +44,16 @@ async def waits(steps: Steps, floor: FlowHarness) -> bytes:
     return await steps.wait("asked") or b"{}"
 
 
+async def calls(steps: Steps, floor: FlowHarness) -> bytes:
+    run = next(each.run.id for each in floor.started if each.run.flow == "calls")
+
+    async def work() -> bytes:
+        result = await called(floor, flow_tools(floor), f"{run}:call")
+        return msgspec.json.encode(result.text)
+
+    return b'{"said": %b}' % await steps.step("call", work)
+
+
 @pytest.fixture
 def floor(tmp_path: Path) -> Iterator[FlowHarness]:
     made = FlowHarness(tmp_path / "home", FlowsSettings(allow_self_approval=True))
@@ -57,9 +69,9 @@ def flow_tools(floor: FlowHarness, timeout_s: float | None = None) -> FlowTools:
     return FlowTools(floor.versions, floor.services.compiled_flows, floor.runs.starter, timeout_s=timeout_s)
 
 
-async def called(floor: FlowHarness, tools: FlowTools) -> ToolOutput:
-    (tool,) = await tools.tools(floor.boss)
-    return await tool.call(ToolInvocation({}, floor.boss))
+async def called(floor: FlowHarness, tools: FlowTools, key: str = "") -> ToolOutput:
+    (tool,) = [each for each in await tools.tools(floor.boss) if each.name == "asks"]
+    return await tool.call(ToolInvocation({}, floor.boss, key))
 
 
 async def decided(floor: FlowHarness, tools: FlowTools) -> ToolOutput:
@@ -82,6 +94,18 @@ def test_a_call_that_takes_longer_than_its_timeout_is_stopped_with_its_run(floor
     assert result.failed and result.text == "the tool did not respond within 0.5 s and was stopped"
     runs = floor.do(floor.runs.queries.list_runs(floor.boss, flow="asks"))
     assert {run.state for _, run in runs} <= {"cancelled"}
+
+
+def test_a_call_goes_on_waiting_after_a_restart_of_the_server(floor: FlowHarness) -> None:
+    floor.play("calls", calls)
+    run = floor.start("calls")
+    until(lambda: floor.do(floor.runs.approval.list_waiting(floor.boss)))
+    floor.again()
+    until(lambda: len(floor.runs.active.runs) == 2)
+    [waiting] = floor.do(floor.runs.approval.list_waiting(floor.boss))
+    floor.do(floor.runs.approval.decide(floor.boss, waiting.run.id, "asked", True, "go on"))
+    assert floor.ended(run).state == "done"
+    assert b"go on" in (floor.do(floor.runs.queries.get_value(floor.boss, run.id)) or b"")
 
 
 def test_only_other_programs_have_a_timeout(floor: FlowHarness) -> None:

@@ -15,6 +15,7 @@ class OnDemandEngine:
         self._engine = engine
         self._opening = asyncio.Lock()
         self.is_open = False
+        self.is_closing = False
 
     async def open(self) -> None:
         """Opens the engine; a second call does nothing. Raises StorageError, ConfigError."""
@@ -36,5 +37,6 @@ class OnDemandEngine:
         await self._engine.stop(run, attempt)
 
     async def close(self) -> None:
+        self.is_closing = True
         if self.is_open:
             await self._engine.close()
