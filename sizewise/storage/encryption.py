@@ -34,6 +34,12 @@ KMS_PREFIX = "kms "
 MAX_CACHED_KEYS = 10_000  # data keys cached in memory
 KMS_RETRY_PAUSE_S = 2.0
 """A failed key service is not called again for this long: calls fail at once instead of queueing."""
+KEY_CHECK_S = 60.0
+"""A process encrypts for this long before it looks whether another one has retired its key; well below the time for
+which a retired key is kept (`reencryption.GRACE_S`).
+"""
+KEY_RETRY_S = 2.0
+"""The same after a look that failed or has not ended."""
 
 
 class KeyWrapper(Protocol):
@@ -52,22 +58,35 @@ class PlainDataKey(Struct, frozen=True, array_like=True):
 
 
 class ActiveDataKey:
-    """The data key that encrypts for one tenant, and its uses left before they are reserved anew."""
+    """The data key that encrypts for one tenant, its uses left before they are reserved anew, and when to check that it
+    was not retired (seconds of the clock).
+    """
 
-    __slots__ = ("cipher", "header", "remaining_uses")
+    __slots__ = ("check_at", "cipher", "header", "id", "remaining_uses")
 
-    def __init__(self, id: str, cipher: Cipher) -> None:
+    def __init__(self, id: str, cipher: Cipher, check_at: float) -> None:
+        self.id = id
         self.header = DATA_KEY_VERSION + bytes.fromhex(id)
         self.cipher = cipher
+        self.check_at = check_at
         self.remaining_uses = USES_PER_BLOCK
 
 
 class EnvelopeEncryption:
     """Thread-safe. Not for the event loop's thread: a key service may take seconds."""
 
-    def __init__(self, home: Path, keys: DataKeyStore, reference: str = "", kms: str = "") -> None:
+    def __init__(
+        self,
+        home: Path,
+        keys: DataKeyStore,
+        reference: str = "",
+        kms: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`reference`: that of LocalKms. `kms`: `KIND:REST`, a plug-in of kind `kms` and its argument."""
         self._keys = keys
+        self._clock = clock
         self._local_kms = LocalKms(home, reference)
         self._kms_name, _, rest = kms.partition(":")
         self._kms: KeyWrapper | None = load_plugin("kms", self._kms_name)(rest) if kms else None
@@ -94,7 +113,7 @@ class EnvelopeEncryption:
     @property
     def should_probe(self) -> bool:
         """Whether the key service failed and may be called again."""
-        return self._failed is not None and time.monotonic() - self._failed[0] > KMS_RETRY_PAUSE_S
+        return self._failed is not None and self._clock() - self._failed[0] > KMS_RETRY_PAUSE_S
 
     def probe(self) -> None:
         """Checks the key service with the newest key that it wrapped. `problem` reports the result."""
@@ -147,7 +166,9 @@ class EnvelopeEncryption:
         return len(every)
 
     def rotate_data_keys(self) -> None:
-        """Retires all data keys: new ones encrypt from now on, and the old ones still decrypt."""
+        """Retires all data keys: new ones encrypt from now on, in other processes within KEY_CHECK_S, and the old ones
+        still decrypt.
+        """
         with self._slow_lock, self._lock:
             self._keys.retire_all(_now())
             self._active.clear()
@@ -174,12 +195,14 @@ class EnvelopeEncryption:
     def _active_key(self, tenant: str) -> ActiveDataKey:
         with self._lock:
             now = self._active.get(tenant)
-            if now is not None and now.remaining_uses:
+            if now is not None and now.remaining_uses > 0 and self._clock() < now.check_at:
                 now.remaining_uses -= 1
                 return now
         with self._slow_lock:
             found = self._active.get(tenant)
-            if found is None or not found.remaining_uses:
+            if found is not None:
+                self._check_key(tenant, found)
+            if found is None or found.remaining_uses <= 0:
                 found = self._new_active_key(tenant)
             with self._lock:
                 found.remaining_uses -= 1
@@ -188,14 +211,32 @@ class EnvelopeEncryption:
                 self._active[tenant] = found
             return found
 
+    def _check_key(self, tenant: str, key: ActiveDataKey) -> None:
+        """Takes all uses of a key that another process retired or deleted. While the database cannot be read, the key
+        stays in use: nothing can be written then either.
+        """
+        now = self._clock()
+        if now < key.check_at:
+            return
+        key.check_at = now + KEY_RETRY_S  # other threads use it meanwhile
+        try:
+            row = self._keys.find(tenant, key.id)
+        except StorageError:
+            return
+        key.check_at = now + KEY_CHECK_S
+        if row is None or row.retired is not None:
+            with self._lock:
+                key.remaining_uses = 0
+
     def _new_active_key(self, tenant: str) -> ActiveDataKey:
+        check_at = self._clock() + KEY_CHECK_S
         key = self._keys.active_key(tenant)
         if key is not None:
-            return ActiveDataKey(key.id, self._cipher_of(key))
+            return ActiveDataKey(key.id, self._cipher_of(key), check_at)
         bare = PlainDataKey(tenant, secrets.token_hex(ID_BYTES), generate_key())
         by, wrapped = self._wrap(bare)
         self._keys.add(DataKey(tenant=tenant, id=bare.id, created=_now(), by=by, wrapped=wrapped))
-        return ActiveDataKey(bare.id, self._cache_cipher(bare))
+        return ActiveDataKey(bare.id, self._cache_cipher(bare), check_at)
 
     def _cipher(self, tenant: str, id: str) -> Cipher:
         found = self._ciphers.get((tenant, id))
@@ -251,12 +292,12 @@ class EnvelopeEncryption:
 
     def _call_kms(self, work: Callable[[bytes], bytes], data: bytes) -> bytes:
         failed = self._failed
-        if failed is not None and time.monotonic() - failed[0] < KMS_RETRY_PAUSE_S:
+        if failed is not None and self._clock() - failed[0] < KMS_RETRY_PAUSE_S:
             raise EncryptionKeyUnavailable(failed[1].message, failed[1].hint)
         try:
             answer = work(data)
         except EncryptionKeyUnavailable as error:
-            self._failed = (time.monotonic(), EncryptionKeyUnavailable(error.message, error.hint))
+            self._failed = (self._clock(), EncryptionKeyUnavailable(error.message, error.hint))
             raise
         self._failed = None
         return answer

@@ -25,7 +25,9 @@ BATCH_ROWS = 50
 """Rows per transaction."""
 PAUSE_S = 0.005
 GRACE_S = 600.0
-"""Seconds to keep a retired key, so that encryptions in progress can finish."""
+"""Seconds to keep a retired key, so that encryptions in progress can finish, and other processes can learn of it
+(`encryption.KEY_CHECK_S`).
+"""
 
 
 class DataKeyStatus(Struct, frozen=True):

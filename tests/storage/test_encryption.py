@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 
 from sizewise.errors import ConfigError, EncryptionKeyUnavailable, StorageError
 from sizewise.storage.database import Database, open_database, sqlite_url
-from sizewise.storage.encryption import DIRECT_VERSION, EnvelopeEncryption
+from sizewise.storage.encryption import DIRECT_VERSION, KEY_CHECK_S, KEY_RETRY_S, EnvelopeEncryption
 from sizewise.storage.keys import tables
 from sizewise.storage.keys.external_kms import ExternalKms
 from sizewise.storage.keys.local_kms import LocalKms
@@ -40,8 +40,10 @@ def ring(path: Path, *fills: int) -> str:
     return f"file:{path}"
 
 
-def data_keys(database: Database) -> DataKeyStore:
+def data_keys(database: Database, is_away: Callable[[], bool] = lambda: False) -> DataKeyStore:
     def read(work):  # type: ignore[no-untyped-def]  # generic in each call
+        if is_away():
+            raise StorageError("the database is away", "wait")
         with database.read() as connection:
             return work(connection)
 
@@ -188,6 +190,44 @@ def test_new_data_keys_seal_and_retired_ones_open(open_encryption: Opens) -> Non
     new = its.encrypt(CANARY, *PLACE)
     assert old[:9] != new[:9]
     assert its.decrypt(old, *PLACE) == its.decrypt(new, *PLACE) == open_encryption().decrypt(old, *PLACE) == CANARY
+
+
+def test_a_process_that_did_not_rotate_seals_by_the_new_key_within_a_minute(
+    open_encryption: Opens, database: Database, tmp_path: Path
+) -> None:
+    now = 0.0
+    rotates, other = open_encryption(), EnvelopeEncryption(tmp_path, data_keys(database), clock=lambda: now)
+    old = other.encrypt(CANARY, *PLACE)
+    rotates.rotate_data_keys()
+    new = rotates.encrypt(CANARY, *PLACE)
+    now = KEY_CHECK_S
+    assert other.encrypt(CANARY, *PLACE)[:9] == new[:9] != old[:9]
+    assert rotates.decrypt(old, *PLACE) == other.decrypt(new, *PLACE) == CANARY
+
+
+def test_a_process_that_did_not_erase_a_tenants_keys_makes_a_new_one_within_a_minute(
+    open_encryption: Opens, database: Database, tmp_path: Path
+) -> None:
+    now = 0.0
+    erases, other = open_encryption(), EnvelopeEncryption(tmp_path, data_keys(database), clock=lambda: now)
+    other.encrypt(CANARY, *PLACE)
+    assert erases.delete_keys("acme") == 1
+    now = KEY_CHECK_S
+    assert erases.decrypt(other.encrypt(CANARY, *PLACE), *PLACE) == CANARY
+
+
+def test_a_key_stays_in_use_while_nothing_can_be_read_and_is_checked_soon_after(
+    open_encryption: Opens, database: Database, tmp_path: Path
+) -> None:
+    now, away = 0.0, False
+    keys = data_keys(database, is_away=lambda: away)
+    rotates, other = open_encryption(), EnvelopeEncryption(tmp_path, keys, clock=lambda: now)
+    old = other.encrypt(CANARY, *PLACE)
+    rotates.rotate_data_keys()
+    now, away = KEY_CHECK_S, True
+    assert other.encrypt(CANARY, *PLACE)[:9] == old[:9]
+    now, away = now + KEY_RETRY_S, False
+    assert other.encrypt(CANARY, *PLACE)[:9] == rotates.encrypt(CANARY, *PLACE)[:9] != old[:9]
 
 
 def test_what_was_sealed_before_there_were_data_keys_still_opens(open_encryption: Opens, tmp_path: Path) -> None:

@@ -12,19 +12,24 @@ from sqlalchemy import select, update
 
 from sizewise.app.services import Services, open_services
 from sizewise.cache.stored_response_tables import RESPONSES
-from sizewise.cache.stored_responses import StoredPayload, StoredResponse
+from sizewise.cache.stored_responses import StoredPayload, StoredResponse, StoredResponses
 from sizewise.errors import StorageError
 from sizewise.storage.database import open_database, sqlite_url
-from sizewise.storage.encryption import DIRECT_VERSION
+from sizewise.storage.encryption import DIRECT_VERSION, KEY_CHECK_S, EnvelopeEncryption
 from sizewise.storage.keys.local_kms import LocalKms
+from sizewise.storage.reencryption import GRACE_S
 from tests.running_server import until
 
 CANARY = b"the canary sings at midnight"
 
 
 def keep(services: Services, id: str, tenant: str = "local") -> None:
+    put(services.stored_responses, id, tenant)
+
+
+def put(responses: StoredResponses, id: str, tenant: str = "local") -> None:
     now = time.time_ns() // 1_000_000
-    asyncio.run(services.stored_responses.save(StoredResponse(id, tenant, "default", now, CANARY, b"[]")))
+    asyncio.run(responses.save(StoredResponse(id, tenant, "default", now, CANARY, b"[]")))
 
 
 def body(services: Services, id: str, tenant: str = "local") -> bytes:
@@ -78,6 +83,36 @@ def test_an_old_key_goes_when_nothing_is_sealed_by_it(tmp_path: Path, monkeypatc
         assert asyncio.run(services.key_rotation.rotate(True)) == 1
         until(lambda: [each.retired_at for each in services.key_rotation.job.key_statuses()] == [None])
         assert body(services, "r") == CANARY
+
+
+def test_what_another_process_sealed_by_the_old_key_is_moved_before_that_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert KEY_CHECK_S < GRACE_S / 5, "it learns of the new key long before the old one may go"
+    now, ids = 0.0, ("before", "meanwhile", "after")
+    with open_services(tmp_path) as services:
+        keep(services, "r")
+        storage, job = services.storage, services.key_rotation.job
+        other = StoredResponses(
+            encryption=EnvelopeEncryption(tmp_path, storage.keys, clock=lambda: now),
+            read=storage.database.read_transaction,
+            writer=storage.writer,
+            executor=storage.executor,
+            retention_ms=86_400_000,
+        )
+        put(other, "before")
+        asyncio.run(services.key_rotation.rotate(True))
+        until(lambda: not job.in_progress)
+        put(other, "meanwhile")
+        now = KEY_CHECK_S
+        put(other, "after")
+        assert [(bool(each.retired_at), each.row_count) for each in job.key_statuses()] == [(True, 1), (False, 3)]
+        monkeypatch.setattr(job, "_grace_s", 0.05)
+        job.start()
+        until(lambda: [(bool(each.retired_at), each.row_count) for each in job.key_statuses()] == [(False, 4)])
+        assert all(body(services, id) == CANARY for id in ids)
+    with open_services(tmp_path) as services:
+        assert all(body(services, id) == CANARY for id in ids)
 
 
 def test_a_damaged_row_keeps_nothing_else_from_moving(tmp_path: Path) -> None:
