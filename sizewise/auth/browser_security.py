@@ -7,10 +7,11 @@ changes something must also have the same origin and a CSRF token, which only pa
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from sizewise.auth.authenticator import Authenticator
+from sizewise.auth.ip_addresses import parse_ip
 from sizewise.auth.sign_in_sessions import verify_csrf_token
 from sizewise.errors import Forbidden
 from sizewise.principal import Principal
@@ -130,9 +131,5 @@ def is_https(secure: bool, peer: str, headers: Headers, proxies: tuple[str, ...]
 
 
 def _in_networks(address: str, networks: tuple[str, ...]) -> bool:
-    try:
-        came = ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(came, "ipv4_mapped", None)
-    return any((mapped or came) in ip_network(each) for each in networks)
+    came = parse_ip(address)
+    return came is not None and any(came in ip_network(each) for each in networks)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
+from sizewise.auth.ip_addresses import parse_ip
 from sizewise.errors import BadRequest, Forbidden, did_you_mean
 from sizewise.principal import KeyScope, Principal, name_matches
 
@@ -90,13 +91,8 @@ def check_scope(principal: Principal, endpoint: str, address: str) -> None:
 
 
 def _in_networks(address: str, networks: Iterable[str]) -> bool:
-    try:
-        came = ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(came, IPv6Address) and came.ipv4_mapped is not None:
-        came = came.ipv4_mapped
-    return any(_contains(_network(each), came) for each in networks)
+    came = parse_ip(address)
+    return came is not None and any(_contains(_network(each), came) for each in networks)
 
 
 def _contains(network: IPv4Network | IPv6Network, address: IPv4Address | IPv6Address) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_network
+
+from sizewise.auth.ip_addresses import parse_ip
 
 BROWSERS: Sequence[tuple[str, str]] = (
     ("Edg", "Edge"),
@@ -38,9 +40,7 @@ def device_family(user_agent: str) -> str:
 
 def network_prefix(address: str) -> str:
     """The /24 network of an IPv4 address, the /48 of an IPv6 address; empty for anything else."""
-    try:
-        came = ip_address(address)
-    except ValueError:
+    came = parse_ip(address)
+    if came is None:
         return ""
-    came = getattr(came, "ipv4_mapped", None) or came
     return str(ip_network((came, 24 if isinstance(came, IPv4Address) else 48), strict=False))

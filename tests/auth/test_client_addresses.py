@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from sizewise.app.services import open_services
 from sizewise.auth.browser_security import client_address
+from sizewise.auth.users.login_throttle import LoginThrottle
+from sizewise.errors import Busy
 from tests.auth.user_client import Browser, new_user
 from tests.cli.terminal import sizewise
 from tests.graphql.graphql_client import admin, graphql
@@ -88,6 +93,21 @@ def test_guesses_from_one_address_are_slowed_down_and_not_those_from_another(beh
     assert [guess("203.0.113.1") for _ in range(11)] == [401] * 10 + [429]
     assert guess("203.0.113.2") == 401
     assert [guess(f"2001:db9::{n:x}") for n in range(11)] == [401] * 10 + [429], "one network of IPv6 is one address"
+
+
+def test_clients_of_ipv4_on_a_socket_of_ipv6_are_counted_apart(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
+        read, write = services.storage.database.read_transaction, services.storage.writer.run_transaction
+        throttle = LoginThrottle("test", read, write, limits=(2, 3, 4))
+
+        async def story() -> None:
+            for _ in range(4):
+                await throttle.record_attempt("", "::ffff:192.0.2.1")
+            with pytest.raises(Busy):
+                await throttle.record_attempt("", "192.0.2.1")
+            await throttle.record_attempt("", "::ffff:192.0.2.2")
+
+        asyncio.run(story())
 
 
 def test_a_proxy_that_is_no_network_is_refused_at_start(bare: Served) -> None:

@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections.abc import Mapping
 from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 
+from sizewise.auth.ip_addresses import parse_ip
 from sizewise.auth.users import attempt_tables
 from sizewise.auth.users.tables import Transaction
 from sizewise.errors import Busy
@@ -86,9 +87,8 @@ def _slot(text: str) -> int:
 
 
 def _network_of(address: str) -> str:
-    """The /64 network of an IPv6 address, because a client controls all of it; an IPv4 address unchanged."""
-    try:
-        came = ip_address(address)
-    except ValueError:
+    """The /64 network of an IPv6 address, because a client controls all of it; an IPv4 address as such."""
+    came = parse_ip(address)
+    if came is None:
         return address
-    return str(ip_network((came, 64), strict=False)) if isinstance(came, IPv6Address) else address
+    return str(ip_network((came, 64), strict=False) if isinstance(came, IPv6Address) else came)
