@@ -26,6 +26,7 @@ from sizewise.guardrails.data_leakage import canary_guard
 from sizewise.guardrails.output_filter import find_leaks
 from sizewise.handler import Event, Handler, ModelSelected, Request, Send
 from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, reply_size, request_size
+from sizewise.model_card import ModelTask
 from sizewise.offload.offload import LONG_BYTES, Offload
 from sizewise.reply_events import ContentEvent, coalesce
 from sizewise.routing.model_aliases import RoutePlan
@@ -131,7 +132,7 @@ class ResponseCache:
         self._store = self._new_store()
         self._epoch = epoch or CacheEpoch()
         self._epoch_number = self._epoch.number
-        self._versions: dict[tuple[bool, str, str | None], str] = {}
+        self._versions: dict[tuple[ModelTask, str, str | None], str] = {}
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         version = self._policy_version(request)
@@ -195,13 +196,12 @@ class ResponseCache:
 
     def _policy_version(self, request: Request) -> str:
         """Raises ModelNotFound."""
-        asked = (isinstance(request.payload, ChatRequest), request.payload.model, request.options.policy)
+        payload = request.payload
+        policy = request.options.policy if payload.model == "auto" else None  # means nothing elsewhere
+        asked = (payload.task, payload.model, policy)
         found = self._versions.get(asked)
         if found is None:
-            plan = self._plan(
-                request.payload,
-                request.options.policy,
-            )  # raises for an unknown name, so there are few versions
+            plan = self._plan(payload, policy)  # raises for an unknown name, so there are few versions
             found = self._versions[asked] = plan_fingerprint(plan)
         return found
 

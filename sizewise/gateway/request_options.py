@@ -34,7 +34,10 @@ class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     """Routing options: the `sizewise` object of a body, or `x-sizewise-*` headers of the same names."""
 
     policy: (
-        Annotated[str, Meta(description="A policy under [policies]; `auto:NAME` as a model is the same.")] | None
+        Annotated[
+            str, Meta(max_length=200, description="A policy under [policies]; `auto:NAME` as a model is the same.")
+        ]
+        | None
     ) = None
     max_cost_usd: DecimalText | Annotated[float, Meta(ge=0, le=1e9)] | None = None
     max_ms: Annotated[int, Meta(ge=1, description="Milliseconds until the answer must be complete.")] | None = None

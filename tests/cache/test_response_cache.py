@@ -33,7 +33,7 @@ from sizewise.model_card import ModelCard, ModelEndpoint
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import read_request
 from sizewise.providers.wires.original_body import OriginalBody
-from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.model_aliases import ModelAliases, RoutePlan
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policy import Policy
@@ -145,6 +145,26 @@ def test_another_model_system_prompt_or_field_never_hits(body: dict[str, object]
 )
 def test_another_wish_never_hits(wishes: RequestOptions) -> None:
     assert times(question(), question(None, wishes)) == 2
+
+
+def test_a_policy_beside_a_named_model_makes_no_version() -> None:
+    """It means nothing there, and a client may send any text."""
+    planned, aliases = list[str | None](), names()
+
+    def plan(payload: ChatRequest | EmbeddingRequest, policy: str | None) -> RoutePlan:
+        planned.append(policy)
+        return aliases(payload, policy)
+
+    cached = ResponseCache(Counting(), plan, ResponseCacheSettings(ttl_s=60))
+
+    async def story() -> None:
+        for number in range(1_000):
+            await cached(question(None, RequestOptions(policy=f"any {number}"), model="here/s"), discard_events)
+        for policy in ("default", "other", "other"):
+            await cached(question(None, RequestOptions(policy=policy)), discard_events)
+
+    asyncio.run(story())
+    assert planned == [None, "default", "other"]
 
 
 def test_another_version_of_the_policy_or_of_a_model_never_hits() -> None:

@@ -183,6 +183,7 @@ def test_a_name_that_two_providers_have_is_refused_with_both(server: Served) -> 
         {"min_quality": 2},
         {"min_window": 0},
         {"online": "maybe"},
+        {"policy": "p" * 201},
         {"session": "s" * 201},
         [],
         "cheap",
