@@ -87,7 +87,7 @@ class EnvelopeEncryption:
         """`reference`: that of LocalKms. `kms`: `KIND:REST`, a plug-in of kind `kms` and its argument."""
         self._keys = keys
         self._clock = clock
-        self._local_kms = LocalKms(home, reference)
+        self._local_kms = LocalKms(home, reference, clock=clock)
         self._kms_name, _, rest = kms.partition(":")
         self._kms: KeyWrapper | None = load_plugin("kms", self._kms_name)(rest) if kms else None
         self._active: dict[str, ActiveDataKey] = {}

@@ -18,7 +18,7 @@ from sizewise.storage.database import Database, open_database, sqlite_url
 from sizewise.storage.encryption import DIRECT_VERSION, KEY_CHECK_S, KEY_RETRY_S, EnvelopeEncryption
 from sizewise.storage.keys import tables
 from sizewise.storage.keys.external_kms import ExternalKms
-from sizewise.storage.keys.local_kms import LocalKms
+from sizewise.storage.keys.local_kms import LOOK_PAUSE_S, LocalKms
 from sizewise.storage.keys.tables import MAX_USES, USES_PER_BLOCK, DataKeyStore
 
 CANARY = b"the canary sings at midnight"
@@ -181,6 +181,44 @@ def test_a_rotation_that_cannot_open_an_old_key_changes_nothing(open_encryption:
     with pytest.raises(EncryptionKeyUnavailable, match="is not in"):
         its.rewrap()
     assert open_encryption(ring(tmp_path / "ring", 2, 1)).decrypt(sealed, *PLACE) == CANARY
+
+
+def test_a_process_that_did_not_rotate_reads_the_new_key_and_wraps_by_it(
+    open_encryption: Opens, database: Database, tmp_path: Path
+) -> None:
+    now, reference = 0.0, ring(tmp_path / "ring", 1)
+    rotates = open_encryption(reference)
+    other = EnvelopeEncryption(tmp_path, data_keys(database), reference, clock=lambda: now)
+    for each in (rotates, other):
+        each.encrypt(CANARY, *PLACE)
+    unseen = rotates.encrypt(CANARY, "globex", "responses", "row-1")
+    ring(tmp_path / "ring", 2, 1)
+    assert rotates.rewrap() == 2
+    assert other.decrypt(unseen, "globex", "responses", "row-1") == CANARY
+    ring(tmp_path / "ring", 3, 2, 1)
+    assert rotates.rewrap() == 2
+    now = LOOK_PAUSE_S
+    other.encrypt(CANARY, "initech", "responses", "row-1")
+    assert {each.by for each in data_keys(database).all_keys()} == {rotates.key_provider()}
+
+
+def test_a_ring_that_cannot_be_read_again_takes_no_key_away_and_is_read_later(
+    open_encryption: Opens, database: Database, tmp_path: Path
+) -> None:
+    now, reference = 0.0, ring(tmp_path / "ring", 1)
+    rotates = open_encryption(reference)
+    unseen, known = (rotates.encrypt(CANARY, tenant, "responses", "row-1") for tenant in ("globex", "acme"))
+    other = EnvelopeEncryption(tmp_path, data_keys(database), reference, clock=lambda: now)
+    assert other.decrypt(known, *PLACE) == CANARY
+    ring(tmp_path / "ring", 2, 1)
+    rotates.rewrap()
+    for text in ("half a key", f"{key(2)}\n{key(1)}"):  # the second time it is not looked at yet
+        (tmp_path / "ring").write_text(text)
+        with pytest.raises(EncryptionKeyUnavailable, match="is not in"):
+            other.decrypt(unseen, "globex", "responses", "row-1")
+    assert other.encrypt(CANARY, "initech", "responses", "row-1")
+    now = LOOK_PAUSE_S
+    assert other.decrypt(unseen, "globex", "responses", "row-1") == CANARY
 
 
 def test_new_data_keys_seal_and_retired_ones_open(open_encryption: Opens) -> None:

@@ -8,7 +8,9 @@ import hashlib
 import re
 import stat
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from sizewise.atomic_file import create_file_atomically
@@ -19,16 +21,21 @@ from sizewise.storage.keys.cipher import KEY_BYTES, Cipher, DecryptionFailed, ge
 ID_BYTES = 4  # of the key's digest: enough to find it among a few, too little to help guess it
 MAKE_KEY_HINT = "create one: openssl rand -base64 32"
 WRAP_CONTEXT = "a data key"
+LOOK_PAUSE_S = 5.0
+"""Least seconds between two looks for keys that were added to the ring."""
 
 
 class LocalKms:
-    """A key ring, newest first: the first key wraps, all unwrap. Read on first use. Thread-safe.
+    """A key ring, newest first: the first key wraps, all unwrap. Read on first use, and again for a key that is not in
+    it and before it wraps: another process may rotate. Thread-safe.
 
     `reference`: `file:PATH` or `env:NAME` with keys in base64, separated by white space. Empty: `<home>/vault.key`,
     created on first use unless something is known to be wrapped already.
     """
 
-    def __init__(self, home: Path, reference: str = "") -> None:
+    def __init__(self, home: Path, reference: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_look = 0.0  # on the clock
         self._default_path = home / "vault.key"
         self._reference = reference
         self._required: frozenset[bytes] = frozenset()
@@ -58,11 +65,11 @@ class LocalKms:
     @property
     def primary_key_id(self) -> bytes:
         """The id of the wrapping key. Raises EncryptionKeyUnavailable."""
-        return next(iter(self._load()))
+        return next(iter(self._load_added()))
 
     def wrap(self, plain: bytes) -> bytes:
         """Raises EncryptionKeyUnavailable if no key is usable."""
-        id, cipher = next(iter(self._load().items()))
+        id, cipher = next(iter(self._load_added().items()))
         return id + cipher.encrypt(plain, WRAP_CONTEXT)
 
     def unwrap(self, wrapped: bytes) -> bytes:
@@ -76,6 +83,8 @@ class LocalKms:
     def cipher(self, id: bytes) -> Cipher:
         """Raises EncryptionKeyUnavailable if the key is not in the ring."""
         ring = self._load()
+        if id not in ring:
+            ring = self._load_added()
         if id not in ring:
             raise self._missing_keys([id])
         return ring[id]
@@ -91,6 +100,19 @@ class LocalKms:
                 self._ciphers = {id: Cipher(key) for id, key in keys.items()}
                 self._has_loaded = True
             return self._ciphers
+
+    def _load_added(self) -> dict[bytes, Cipher]:
+        """As `_load`, with the keys that were added since; those in use stay if they cannot be read any more."""
+        ring = self._load()
+        with self._lock:
+            now = self._clock()
+            if now < self._next_look:
+                return ring
+            self._next_look = now + LOOK_PAUSE_S
+            with suppress(ConfigError, EncryptionKeyUnavailable):
+                keys = self._parse_keys(self._text(create=False))
+                self._ciphers = ring = {id: Cipher(key) for id, key in keys.items()} | ring
+            return ring
 
     @property
     def _where(self) -> str:
