@@ -24,11 +24,15 @@ from sizewise.principal import Principal
 from sizewise.storage.batch_writer import BatchWriter
 from sizewise.storage.database import Database
 from sizewise.storage.erasure import DataSubject, PersonalTable, RowId, overwrite_free_pages
-from sizewise.telemetry.payload_log import PayloadLog
+from sizewise.telemetry.record_store import RecordStore
 
 CHECKPOINTS, CHECKPOINT_WAIT_S = 20, 0.25
 PASSES = 2
 """A request that was in flight during the first one may have stored something since."""
+OTHER_SERVERS_S = 1.5
+"""Seconds beyond `records.flush_ms` after which other servers of a database refuse a user who was disabled, and have
+written what they accepted before.
+"""
 Counts = Mapping[str, int]
 """Rows by what people call them."""
 
@@ -41,24 +45,28 @@ class Erasure:
         *,
         database: Database,
         writer: BatchWriter,
-        payload_log: PayloadLog,
+        records: RecordStore,
         tables: Sequence[PersonalTable],
         runs: RunErasure,
         users: UserAccounts,
         accounts: AccountErasure,
         cache_epoch: CacheEpoch,
         shared_answers: SharedAnswers | None,
+        pause_s: float,
     ) -> None:
-        """`tables`: all with personal data, except those of accounts and runs."""
+        """`tables`: all with personal data, except those of accounts and runs. `pause_s`: seconds between two passes,
+        in which other servers of the database write what they accepted.
+        """
         self._database = database
         self._writer = writer
-        self._payload_log = payload_log
+        self._records = records
         self._tables = tables
         self._runs = runs
         self._users = users
         self._accounts = accounts
         self._cache_epoch = cache_epoch
         self._shared_answers = shared_answers
+        self._pause_s = pause_s
 
     async def subject_of_user(self, user: User) -> DataSubject:
         keys = await self._accounts.caller_ids(user)
@@ -78,7 +86,7 @@ class Erasure:
 
     async def count(self, subject: DataSubject, user: User | None) -> Counts:
         """`user`: also the account."""
-        await self._flush()
+        await self._records.flush_all()
         found = {each.label: len(await self._find(each, subject)) for each in self._tables}
         runs = {"flow runs": await self._runs.count(subject)}
         return {**found, **runs, **(await self._accounts.count(user) if user is not None else {})}
@@ -91,8 +99,10 @@ class Erasure:
             await self._users.disable(user.id, user.tenant, actor)
         gone = {"flow runs": await self._runs.erase(subject)}
         gone |= {each.label: 0 for each in self._tables}
-        for _ in range(PASSES):
-            await self._flush()
+        for number in range(PASSES):
+            if number:
+                await asyncio.sleep(self._pause_s)
+            await self._records.flush_all()
             for each in self._tables:
                 gone[each.label] += await self._delete(each, subject)
         if self._shared_answers is not None:  # first: what is found there would fill the memory again
@@ -124,11 +134,6 @@ class Erasure:
         owners = [owner for name in names for owner in (name, f"user:{name}", f"session:{name}")]
         hashes = tuple(subject_hash(subject.tenant, project, owner) for project in projects for owner in owners)
         return replace(subject, subjects=hashes)
-
-    async def _flush(self) -> None:
-        """What was accepted before is in the tables when this returns."""
-        await self._writer.flush()
-        await asyncio.to_thread(self._payload_log.flush)
 
     async def _find(self, table: PersonalTable, subject: DataSubject) -> list[RowId]:
         return await asyncio.to_thread(self._database.read_transaction, partial(table.find, subject=subject))

@@ -24,7 +24,7 @@ from sizewise.alerts.evaluator import AlertEvaluator
 from sizewise.alerts.rules import build_rules
 from sizewise.alerts.silences import Silences
 from sizewise.app.alert_metrics import alert_metrics
-from sizewise.app.erasure import Erasure
+from sizewise.app.erasure import OTHER_SERVERS_S, Erasure
 from sizewise.app.model_uses import ModelUses
 from sizewise.app.pace_store import PaceStore
 from sizewise.app.process_role import ALONE, ProcessRole
@@ -398,13 +398,14 @@ def open_services(
         erasure = Erasure(
             database=storage.database,
             writer=writer,
-            payload_log=payload_log,
+            records=records,
             tables=PERSONAL_TABLES,
             runs=runs.erasure,
             users=users,
             accounts=AccountErasure(read, write, authenticator),
             cache_epoch=cache_epoch,
             shared_answers=shared_answers,
+            pause_s=OTHER_SERVERS_S + settings.records.flush_ms / 1_000 if url else 0.0,
         )
         api_keys = ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish)
         return Services(

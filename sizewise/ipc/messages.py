@@ -64,7 +64,7 @@ class Answered(Struct, frozen=True, tag=True, array_like=True):
 
 
 class Flush(Struct, frozen=True, tag=True, array_like=True):
-    """Write all accepted records, return unused quota, and answer."""
+    """Write all accepted records with their prompts and replies, return unused quota, and answer."""
 
     number: int
 

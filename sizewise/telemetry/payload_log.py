@@ -63,7 +63,8 @@ class PayloadLog:
         self._wake = threading.Event()
         self._batch_full = threading.Event()
         self._closing = False
-        self._busy = False  # a batch was taken from the queue and is not stored yet
+        self._accepted = 0
+        self._done = 0  # stored or dropped
         self._thread: threading.Thread | None = None
 
     def enqueue(self, record_id: int, request: Request, reply: Reply | None) -> None:
@@ -76,6 +77,7 @@ class PayloadLog:
                 self.dropped += 1
                 return
             self._queue.append((record_id, request, reply, size))
+            self._accepted += 1
             self._bytes += size
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sizewise-contents", daemon=True)
@@ -93,9 +95,11 @@ class PayloadLog:
         )
 
     def flush(self) -> None:
-        """Waits until queued payloads are stored or dropped; at most FLUSH_TIMEOUT_S."""
-        until = time.monotonic() + FLUSH_TIMEOUT_S
-        while (self._queue or self._busy) and time.monotonic() < until:
+        """Waits until what was accepted so far is stored or dropped; at most FLUSH_TIMEOUT_S."""
+        accepted, until = self._accepted, time.monotonic() + FLUSH_TIMEOUT_S
+        if self._done < accepted:
+            self._batch_full.set()
+        while self._done < accepted and time.monotonic() < until:
             time.sleep(0.005)
 
     def close(self) -> None:
@@ -116,13 +120,12 @@ class PayloadLog:
             self._batch_full.clear()
             while batch := self._take_batch():
                 self._save(self._encrypt_batch(batch))
-                self._busy = False
+                self._done += len(batch)
             if self._closing:
                 return
 
     def _take_batch(self) -> list[tuple[int, Request, Reply | None]]:
         with self._lock:
-            self._busy = bool(self._queue)
             taken = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
             self._bytes -= sum(each[3] for each in taken)
         return [each[:3] for each in taken]

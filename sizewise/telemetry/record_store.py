@@ -58,7 +58,7 @@ class RecordStore:
         self._payload_log = payload_log
         self._executor = executor
         self._delete_feedback = delete_feedback
-        self.flush_siblings: Callable[[], Awaitable[None]] | None = None  # has other processes write their records
+        self.flush_siblings: Callable[[], Awaitable[None]] | None = None  # has other processes write theirs
 
     @property
     def problem(self) -> str:
@@ -85,6 +85,13 @@ class RecordStore:
             await self.flush_siblings()
         if not self._writer.problem:
             await self.flush()
+
+    async def flush_all(self) -> None:
+        """`flush`, also of payloads, and of sibling processes. Raises StorageError."""
+        if self.flush_siblings is not None:
+            await self.flush_siblings()
+        await self.flush()
+        await asyncio.to_thread(self._payload_log.flush)
 
     async def page(self, criteria: RecordFilter, limit: int = 20, before: int | None = None) -> RecordPage:
         """The newest `limit` (1..1000) records with an id below `before`. Raises BadRequest, StorageError."""
@@ -155,8 +162,7 @@ class RecordStore:
         """Deletes records, spans, payloads and feedback of the key with id `key`. Stored responses and idempotency
         records belong to the key's project and stay. Raises StorageError.
         """
-        await self.flush_if_healthy()
-        await asyncio.to_thread(self._payload_log.flush)
+        await self.flush_all()
         delete_feedback = self._delete_feedback(tenant, key)
         payloads, feedback, _ = await self._writer.run_transaction(
             lambda c: (

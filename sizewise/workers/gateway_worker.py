@@ -80,6 +80,8 @@ class StoreMessages:
         services = self._live.app.resources.services
         try:
             await services.records.flush_if_healthy()
+            if not services.payload_log.problem:
+                await asyncio.to_thread(services.payload_log.flush)
             await services.limiter.flush(all=True)
         except StorageError as error:
             return self._client.send(Answered(message.number, error.message, error.hint))

