@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 import msgspec
@@ -20,7 +18,7 @@ from sizewise.cli.tune_report import share_served, write_run
 from sizewise.cli.tune_run import base_model, require_environment_here, with_tuner
 from sizewise.errors import Conflict, PathNotFound
 from sizewise.settings.load import Settings
-from sizewise.tuning.examples import MIN_EXAMPLES, is_held_out
+from sizewise.tuning.examples import MIN_EXAMPLES, KeptExamples
 from sizewise.tuning.gate import needless
 from sizewise.tuning.recipe import PRESETS
 from sizewise.tuning.run_store import RunStore, TuningRun
@@ -137,37 +135,25 @@ async def _trained(
     *,
     anyway: bool,
 ) -> TuningRun:
-    """`run`: goes on with it; None: plans a new one. Not trained if that is not needed. The texts are on disk until
-    this returns.
+    """`run`: goes on with it; None: plans a new one. Not trained if that is not needed. No text is written to disk: it
+    would stay there if this were killed.
     """
-    name, texts = run.name if run is not None else _free_name(store, decision), option_texts(decision.options)
-    data, test = (store.folder(name) / file for file in ("examples.jsonl", "held-out.jsonl"))
-    for file, held in ((data, False), (test, True)):
-        _write_rows(file, [(e.input, texts[e.option]) for e in taught if is_held_out(e.input) is held])
-    try:
-        if run is None:
-            model = base_model(base, found)
-            run = await with_tuner(
-                found,
-                store,
-                model,
-                lambda tuner: tuner.plan(name, model, data, test, decision.instructions, preset),
-            )
-            rows = tuple(each.id for each in taught)
-            run = msgspec.structs.replace(run, decision=decision.id, rows=rows)
-            store.save(run)
-        if run.state == "planned" and needless(run) and not anyway:
-            return run
-        require_environment_here(found)
-        tuned, going = base_model(run.base, found), run
+    texts = option_texts(decision.options)
+    kept = KeptExamples(tuple((each.input, texts[each.option]) for each in taught), decision.instructions)
+    if run is None:
+        name, model = _free_name(store, decision), base_model(base, found)
+        run = await with_tuner(found, store, model, lambda tuner: tuner.plan(name, model, kept, preset))
+        run = msgspec.structs.replace(run, decision=decision.id, rows=tuple(each.id for each in taught))
+        store.save(run)
+    if run.state == "planned" and needless(run) and not anyway:
+        return run
+    require_environment_here(found)
+    tuned, going = base_model(run.base, found), run
 
-        async def train(tuner: Tuner) -> TuningRun:
-            return await tuner.train(going, tuned)
+    async def train(tuner: Tuner) -> TuningRun:
+        return await tuner.train(going, tuned, kept)
 
-        return await with_tuner(found, store, tuned, train)
-    finally:
-        data.unlink(missing_ok=True)
-        test.unlink(missing_ok=True)
+    return await with_tuner(found, store, tuned, train)
 
 
 def _free_name(store: RunStore, decision: operations.Decision) -> str:
@@ -175,11 +161,3 @@ def _free_name(store: RunStore, decision: operations.Decision) -> str:
     while (name := f"decision-{decision.id[:12]}-{number}") in names:
         number += 1
     return name
-
-
-def _write_rows(data: Path, rows: Sequence[tuple[str, str]]) -> None:
-    """Readable by this user alone."""
-    data.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    data.unlink(missing_ok=True)
-    data.touch(0o600)
-    data.write_text("\n".join(json.dumps({"input": text, "output": answer}) for text, answer in rows), "utf-8")

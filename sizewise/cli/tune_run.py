@@ -22,6 +22,7 @@ from sizewise.offload.worker_pool import PoolRules
 from sizewise.process import physical_cores
 from sizewise.settings.load import Settings, compute_in_one_thread
 from sizewise.tuning.environment import require_environment
+from sizewise.tuning.examples import ExampleFiles
 from sizewise.tuning.gate import needless
 from sizewise.tuning.home_training import HomeTraining
 from sizewise.tuning.ray_training import RayTraining
@@ -60,9 +61,10 @@ def plan(name: str, data: Path, base: str, test: Path | None, instructions: str,
     store = RunStore(found.home)
 
     model = base_model(base, found)
+    source = ExampleFiles(str(data.absolute()), "" if test is None else str(test.absolute()), instructions)
 
     async def work(tuner: Tuner) -> TuningRun:
-        return await tuner.plan(name, model, data, test, instructions, preset)
+        return await tuner.plan(name, model, source, preset)
 
     write_run(asyncio.run(with_tuner(found, store, model, work)))
 

@@ -1,4 +1,4 @@
-"""Examples of a task: prompts with the answer that is wanted, read from JSONL, each once; asks no model."""
+"""Examples of a task: prompts with the answer that is wanted, from JSONL or in memory, each once; asks no model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -58,6 +59,41 @@ class TaskExamples(Struct, frozen=True):
         return len(self.answers) <= 256 and len(self.answers) * 4 <= len(self.train) + len(self.test)
 
 
+class ExampleFiles(Struct, frozen=True):
+    """JSONL at absolute paths. `test`: empty: a fifth of `data` is held out. `instructions`: as of `read_examples`."""
+
+    data: str
+    test: str
+    instructions: str
+
+    def read(self) -> TaskExamples:
+        """Raises BadRequest with file and line."""
+        return read_examples(Path(self.data), Path(self.test) if self.test else None, self.instructions)
+
+
+class KeptExamples(Struct, frozen=True):
+    """Texts of a decision with their answers, which no file has. `instructions`: the system message of all."""
+
+    rows: tuple[tuple[str, str], ...]
+    instructions: str
+    data: ClassVar[str] = ""
+    test: ClassVar[str] = ""
+
+    def read(self) -> TaskExamples:
+        """Raises BadRequest with the number of a row."""
+        found, held = list[Example](), list[Example]()
+        for at, (text, answer) in enumerate(self.rows, 1):
+            prompt = (PromptMessage("user", text),)
+            each = _checked(prompt, answer, f"kept answer {at}", self.instructions)
+            (held if is_held_out(text) else found).append(each)
+        if not held:
+            raise BadRequest("none of the kept answers is held out", "Keep more answers: a fifth of them is held out.")
+        return _task_examples(found, held, "the decision")
+
+
+ExampleSource = ExampleFiles | KeptExamples
+
+
 def is_held_out(text: str) -> bool:
     """A fifth of all texts of a decision is never learned: the gate asks them, and the rung is fitted to them."""
     return hashlib.sha256(text.encode()).digest()[0] % HELD_OUT_OF == 0
@@ -67,10 +103,15 @@ def read_examples(file: Path, test: Path | None, instructions: str) -> TaskExamp
     """`test`: held out; None: a fifth of `file`, chosen by a hash of the prompt. `instructions`: the system message of
     rows without one. Raises BadRequest with file and line.
     """
-    rows, held = _read(file, instructions), [] if test is None else _read(test, instructions)
-    if test is not None and not held:
+    rows, held = _read(file, instructions), None if test is None else _read(test, instructions)
+    if held is not None and not held:
         raise BadRequest(f"{str(test)!r} has no examples", "Give held-out examples, or none: then a fifth is held out.")
-    known = {each.prompt for each in held}
+    return _task_examples(rows, held, repr(str(file)))
+
+
+def _task_examples(rows: Sequence[Example], held: Sequence[Example] | None, source: str) -> TaskExamples:
+    """`held`: None: a fifth of `rows`. `source`: as errors name it. Raises BadRequest."""
+    known = {each.prompt for each in held or ()}
     kept = [each for each in rows if each.prompt not in known]
     found, duplicates, contradictions = _distinct(kept)
     if len(found) < MIN_EXAMPLES:
@@ -78,10 +119,10 @@ def read_examples(file: Path, test: Path | None, instructions: str) -> TaskExamp
         without += [f"{contradictions} that have several answers"] if contradictions else []
         left = f", without {' and '.join(without)}" if without else ""
         raise BadRequest(
-            f"{str(file)!r} has {len(found)} different examples{left}, and tuning needs at least {MIN_EXAMPLES}",
+            f"{source} has {len(found)} different examples{left}, and tuning needs at least {MIN_EXAMPLES}",
             "Add examples. A head on vectors needs none of them: see `sizewise decisions`.",
         )
-    if test is None:
+    if held is None:
         ordered = sorted(found, key=_hash)
         count = min(MAX_HELD_OUT, int(len(ordered) * HELD_OUT_SHARE))
         held, found = ordered[:count], ordered[count:]
@@ -89,7 +130,7 @@ def read_examples(file: Path, test: Path | None, instructions: str) -> TaskExamp
         held = _distinct(held)[0]
     counted = Counter(each.answer for each in (*found, *held))
     if len(counted) < 2:
-        raise BadRequest(f"every example of {str(file)!r} has the same answer", "Add examples of other answers.")
+        raise BadRequest(f"every example of {source} has the same answer", "Add examples of other answers.")
     digest = hashlib.sha256(msgspec.json.encode((found, held))).hexdigest()
     answers = tuple(answer for answer, _ in counted.most_common())
     return TaskExamples(
@@ -126,6 +167,11 @@ def _example(line: str, where: str, instructions: str) -> Example:
         prompt, answer = (PromptMessage("user", row.input),), row.output
     else:
         raise BadRequest(f"{where}: it has no answer", FORMS)
+    return _checked(prompt, answer, where, instructions)
+
+
+def _checked(prompt: tuple[PromptMessage, ...], answer: str, where: str, instructions: str) -> Example:
+    """With the instructions, where it has none. Raises BadRequest."""
     if not prompt or prompt[-1].role != "user" or not prompt[-1].content.strip():
         raise BadRequest(f"{where}: the message before the answer is not the user's", FORMS)
     if not answer.strip():

@@ -71,7 +71,7 @@ class TuningRun(Struct, frozen=True):
     name: str
     base: str  # name of the model
     base_sha256: str
-    data: str  # absolute path
+    data: str  # absolute path; empty: the kept answers to its decision
     test: str  # the same; empty: held out of the data
     instructions: str
     digest: str  # of the examples

@@ -19,7 +19,7 @@ from sizewise.errors import BadRequest, Conflict
 from sizewise.process import physical_cores
 from sizewise.providers.local.llamacpp import LlamaCppModel
 from sizewise.settings.toml_reader import parse_toml
-from sizewise.tuning.examples import Example, TaskExamples, read_examples
+from sizewise.tuning.examples import Example, ExampleFiles, ExampleSource, KeptExamples, TaskExamples
 from sizewise.tuning.gate import refusal
 from sizewise.tuning.memory_probe import PlantedCode, canary, planted_examples
 from sizewise.tuning.model_answers import (
@@ -92,9 +92,7 @@ class Tuner:
         self._embed = embed
         self._threads = threads or physical_cores()
 
-    async def plan(
-        self, name: str, base: BaseModel, data: Path, test: Path | None, instructions: str, preset: str
-    ) -> TuningRun:
+    async def plan(self, name: str, base: BaseModel, source: ExampleSource, preset: str) -> TuningRun:
         """Saves a run that can be trained, with its baselines. Raises BadRequest, Conflict, ModelUnavailable, Busy and
         ExternalFailure.
         """
@@ -102,7 +100,7 @@ class Tuner:
         if old is not None and old.state != "planned":
             raise Conflict(f"the tuning run {name!r} is {old.state}", f"Continue it: sizewise tune run {name}")
         header = _supported(base)
-        examples = read_examples(data.absolute(), None if test is None else test.absolute(), instructions)
+        examples = source.read()
         sha256 = base.sha256 or sha256_of(base.file)
         pace = await self._place.pace(TrainingNeeds(base.name, sha256))
         suspects, baselines = await self._head_baseline(examples)
@@ -124,9 +122,9 @@ class Tuner:
             name=name,
             base=base.name,
             base_sha256=sha256,
-            data=str(data.absolute()),
-            test="" if test is None else str(test.absolute()),
-            instructions=instructions,
+            data=source.data,
+            test=source.test,
+            instructions=source.instructions,
             digest=examples.digest,
             train_count=len(kept),
             test_count=len(asked),
@@ -142,20 +140,20 @@ class Tuner:
         self._store.save(run)
         return run
 
-    async def train(self, run: TuningRun, base: BaseModel) -> TuningRun:
-        """Trains a run, or goes on with it, and measures it. Raises ExternalFailure, Busy, BadRequest and
-        ModelUnavailable.
+    async def train(self, run: TuningRun, base: BaseModel, kept: KeptExamples | None = None) -> TuningRun:
+        """Trains a run, or goes on with it, and measures it. `kept`: its examples; None: they are in its files. Raises
+        ExternalFailure, Busy, BadRequest, Conflict and ModelUnavailable.
         """
         async with file_lock(self._store.lock, lambda: self._report.stage("waiting for another tuning to end")):
             run = self._store.require(run.name)
             if run.state not in ("planned", "training"):
                 return run
-            return await self._train(run, base)
+            return await self._train(run, base, kept or ExampleFiles(run.data, run.test, run.instructions))
 
-    async def _train(self, run: TuningRun, base: BaseModel) -> TuningRun:
+    async def _train(self, run: TuningRun, base: BaseModel, source: ExampleSource) -> TuningRun:
         if run.base_sha256 != (base.sha256 or sha256_of(base.file)):
             raise Conflict(f"{base.name} is another file than when {run.name!r} was planned", "Plan a new run.")
-        examples = read_examples(Path(run.data), Path(run.test) if run.test else None, run.instructions)
+        examples = source.read()
         if examples.digest != run.digest:
             raise Conflict(f"the examples of {run.name!r} have changed since it was planned", "Plan a new run.")
         await self._place.prepare(TrainingNeeds(run.base, run.base_sha256, run.estimate.bytes), self._report.stage)

@@ -23,6 +23,7 @@ from tests.gateway.server_harness import beside
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, environment, serving, until
 from tests.tuning.adapter_file import write_adapter
+from tests.tuning.echo_trainer import STEPS, echo_environment, steps_done
 
 pytestmark = pytest.mark.long
 CONFIG = """
@@ -104,9 +105,26 @@ def test_baselines_come_before_the_training_environment_is_needed(server: Served
     run = newest(server)
     assert run.state == "planned" and run.decision == decision(server)["id"] and run.baselines["prompting"].right
     assert len(run.rows) == len(taught(server)) > 50
-    assert not texts_on_disk(server), "a text is on disk only while the command runs"
+    assert not texts_on_disk(server)
     told = sizewise("tune", "run", run.name, home=server.home)
     assert "of a decision" in told.err and "sizewise tune distill" in told.hint
+
+
+def test_no_text_is_on_disk_in_a_training_and_a_killed_one_goes_on(server: Served, tmp_path: Path) -> None:
+    """However it ends: nothing is there that would have to be removed."""
+    echo_environment(tmp_path)
+    words = command("tune", "distill", decision(server)["id"], "--anyway", "--json")
+    env = {**variables(server), "SIZEWISE_CACHE": str(tmp_path)}
+    with start(words, env=env, cwd=server.home) as training:
+        until(lambda: newest(server).state == "training" or training.poll() is not None, 120)
+        assert training.poll() is None and not texts_on_disk(server)
+        training.kill()
+    assert not texts_on_disk(server)
+    done = run(words, env=env, cwd=server.home, timeout=300)
+    ended = newest(server)
+    assert done.returncode == 1 and "both runtimes" in ended.refused, done.stderr
+    assert steps_done(tmp_path)[-1] == STEPS and not texts_on_disk(server)
+    RunStore(server.home).delete(ended.name)
 
 
 def plan(server: Served, folder: Path) -> Done:

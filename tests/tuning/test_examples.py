@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sizewise.errors import BadRequest
-from sizewise.tuning.examples import MIN_EXAMPLES, PromptMessage, read_examples
+from sizewise.tuning.examples import MIN_EXAMPLES, KeptExamples, PromptMessage, is_held_out, read_examples
 
 
 def written(folder: Path, rows: list[object], name: str = "data.jsonl") -> Path:
@@ -62,6 +62,21 @@ def test_why_few_examples_are_left_is_said(tmp_path: Path) -> None:
         read_examples(file, written(tmp_path, pairs(20), "test.jsonl"), "")
     with pytest.raises(BadRequest, match=r"test\.jsonl' has no examples"):
         read_examples(file, written(tmp_path, [], "test.jsonl"), "")
+
+
+def test_kept_answers_are_the_examples_that_files_with_them_would_have(tmp_path: Path) -> None:
+    rows = [(f"message {at}", ("yes", "no")[at % 2]) for at in range(100)]
+    learned, asked = (
+        [{"input": text, "output": said} for text, said in rows if is_held_out(text) is held] for held in (False, True)
+    )
+    data, test = written(tmp_path, list[object](learned)), written(tmp_path, list[object](asked), "test.jsonl")
+    assert KeptExamples(tuple(rows), "Answer.").read() == read_examples(data, test, "Answer.")
+    with pytest.raises(BadRequest, match="the decision has 32 different examples"):
+        KeptExamples(tuple(rows[:40]), "").read()
+    with pytest.raises(BadRequest, match="kept answer 2: it is longer"):
+        KeptExamples((rows[0], ("a" * 30_000, "no")), "").read()
+    with pytest.raises(BadRequest, match="none of the kept answers is held out"):
+        KeptExamples(tuple(each for each in rows if not is_held_out(each[0])), "").read()
 
 
 @pytest.mark.parametrize(
