@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 
 import click
@@ -141,7 +142,7 @@ async def _trained(
     texts = option_texts(decision.options)
     kept = KeptExamples(tuple((each.input, texts[each.option]) for each in taught), decision.instructions)
     if run is None:
-        name, model = _free_name(store, decision), base_model(base, found)
+        name, model = _new_name(decision), base_model(base, found)
         run = await with_tuner(found, store, model, lambda tuner: tuner.plan(name, model, kept, preset))
         run = msgspec.structs.replace(run, decision=decision.id, rows=tuple(each.id for each in taught))
         store.save(run)
@@ -156,8 +157,6 @@ async def _trained(
     return await with_tuner(found, store, tuned, train)
 
 
-def _free_name(store: RunStore, decision: operations.Decision) -> str:
-    names, number = {each.name for each in store.list()}, 1
-    while (name := f"decision-{decision.id[:12]}-{number}") in names:
-        number += 1
-    return name
+def _new_name(decision: operations.Decision) -> str:
+    """Also none of a deleted run: certificates and measured inputs go by the name of a model."""
+    return f"decision-{decision.id[:12]}-{secrets.token_hex(4)}"

@@ -110,6 +110,17 @@ def test_baselines_come_before_the_training_environment_is_needed(server: Served
     assert "of a decision" in told.err and "sizewise tune distill" in told.hint
 
 
+def test_no_run_gets_the_name_of_a_deleted_one(server: Served, tmp_path: Path) -> None:
+    """A certificate that names its model would be about another one."""
+    cache, names = linked_cache(tmp_path), list[str]()
+    for _ in range(2):
+        distill(server, "--anyway", SIZEWISE_CACHE=cache)
+        names.append(newest(server).name)
+        assert sizewise("tune", "delete", names[-1], home=server.home).code == 0
+    before, after = names
+    assert after != before and after.startswith(f"decision-{decision(server)['id'][:12]}-")
+
+
 def test_no_text_is_on_disk_in_a_training_and_a_killed_one_goes_on(server: Served, tmp_path: Path) -> None:
     """However it ends: nothing is there that would have to be removed."""
     echo_environment(tmp_path)
