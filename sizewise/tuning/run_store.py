@@ -86,6 +86,7 @@ class TuningRun(Struct, frozen=True):
     step: int = 0
     baselines: dict[str, Measured] = {}
     suspects: int = 0
+    left_out: tuple[int, ...] = ()  # places of the suspects among the examples that are not held out
     tuned: Measured | None = None
     equality: Equality | None = None
     cost: TrainingCost | None = None

@@ -136,6 +136,7 @@ class Tuner:
             created=time.time(),
             baselines=baselines,
             suspects=len(suspects),
+            left_out=tuple(sorted(suspects)),
         )
         self._store.save(run)
         return run
@@ -153,11 +154,10 @@ class Tuner:
     async def _train(self, run: TuningRun, base: BaseModel, source: ExampleSource) -> TuningRun:
         if run.base_sha256 != (base.sha256 or sha256_of(base.file)):
             raise Conflict(f"{base.name} is another file than when {run.name!r} was planned", "Plan a new run.")
-        examples = source.read()
+        suspects, examples = _left_out(run), source.read()
         if examples.digest != run.digest:
             raise Conflict(f"the examples of {run.name!r} have changed since it was planned", "Plan a new run.")
         await self._place.prepare(TrainingNeeds(run.base, run.base_sha256, run.estimate.bytes), self._report.stage)
-        suspects, _ = await self._head_baseline(examples)
         header, folder = _supported(base), self._store.folder(run.name)
         async with running_model(base.name, base.file, self._threads) as model:
             self._report.stage("reading the examples as the model does")
@@ -321,6 +321,18 @@ def _supported(base: BaseModel) -> GgufHeader:
     if header.end_token < 0:
         raise BadRequest(f"the file of {base.name} does not name the token that ends an answer", "Use another model.")
     return header
+
+
+def _left_out(run: TuningRun) -> frozenset[int]:
+    """The examples that its plan found suspect: with another embedding model, or none, others would be. Raises Conflict
+    for a plan that did not write them down.
+    """
+    if len(run.left_out) != run.suspects:
+        raise Conflict(
+            f"{run.name!r} does not say which {run.suspects:,} suspect examples it leaves out",
+            f"Delete it, and plan it anew: sizewise tune delete {run.name}",
+        )
+    return frozenset(run.left_out)
 
 
 def _only(examples: Sequence[Example], places: frozenset[int]) -> list[Example]:
