@@ -15,7 +15,7 @@ from sizewise.cli.local_vectors import local_embedding_model, local_vectors
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json, write_table
 from sizewise.errors import BadRequest
-from sizewise.evals.bias.counterfactuals import Lexicon, mentions, reweigh, suite_lexicon, versions
+from sizewise.evals.bias.counterfactuals import Lexicon, mentions, pronoun, reweigh, suite_lexicon, versions
 from sizewise.evals.bias.gaps import GroupGap, find_gaps
 from sizewise.evals.bias.grouped_answers import GroupedAnswer
 from sizewise.tuning.examples import Example, PromptMessage, read_examples
@@ -131,7 +131,7 @@ async def _measured(
         return None
     asked: list[tuple[int, dict[str, str], str, str]] = [(at, {}, row.input, row.answer) for at, row in enumerate(test)]
     for at, row in enumerate(test):
-        for seen in mentions(row.input, lexicon):
+        for seen in filter(None, (*mentions(row.input, lexicon), pronoun(row.input))):
             asked.append((at, {seen.dimension: seen.group}, row.input, row.answer))
         for other, text in versions(row.input, lexicon):
             asked.append((at, {other.dimension: other.group}, text, row.answer))

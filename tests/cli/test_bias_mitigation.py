@@ -10,6 +10,7 @@ import pytest
 
 from sizewise.evals.bias.counterfactuals import reweigh, suite_lexicon, versions
 from tests.cli.terminal import sizewise
+from tests.conftest import weights
 
 
 def planted(folder: Path) -> str:
@@ -107,3 +108,19 @@ def test_training_data_is_written_with_a_held_out_file_and_no_group_in_it_is_an_
         refused = sizewise("bias", "augment", "data.jsonl", "-o", over, home=tmp_path)
         assert refused.code == 2 and "would be written over" in refused.err
     assert len((tmp_path / "data.jsonl").read_text().splitlines()) == 60
+
+
+@pytest.mark.long
+def test_pronouns_are_compared_on_the_same_texts(tmp_path: Path) -> None:
+    """Of rows that say "he" alone, each is asked as it is, too."""
+    weights("minilm-l6-v2")
+    wishes = [("lost his key", "key"), ("wants his invoice", "invoice")]
+    rows = [{"input": f"He {wishes[n % 2][0]}, in room {n}.", "output": wishes[n % 2][1]} for n in range(60)]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = sizewise("bias", "augment", "data.jsonl", "-o", "fair.jsonl", "--json", home=tmp_path)
+    assert done.code in (0, 1), done.err
+    held = 60 - done.json["rows"]
+    for measured in (done.json["before"], done.json["after"]):
+        groups = {each["group"]: each for each in measured["groups"] if each["dimension"] == "pronoun"}
+        assert {name: each["texts"] for name, each in groups.items()} == {"he": held, "she": held}
+        assert all(each["is_paired"] for each in groups.values())

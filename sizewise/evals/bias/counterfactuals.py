@@ -55,6 +55,12 @@ def mentions(text: str, lexicon: Lexicon) -> list[Mention]:
     return found
 
 
+def pronoun(text: str) -> Mention | None:
+    """Of the one group whose pronouns it has; None: of no group, or of several."""
+    said = [group for group, words in PRONOUNS.items() if any(_place(text, word) >= 0 for word in words)]
+    return Mention("pronoun", said[0], said[0]) if len(said) == 1 else None
+
+
 def versions(text: str, lexicon: Lexicon) -> list[tuple[Mention, str]]:
     """The text as each other group that a dimension knows would be mentioned; empty if it mentions none."""
     found = list[tuple[Mention, str]]()
@@ -65,7 +71,8 @@ def versions(text: str, lexicon: Lexicon) -> list[tuple[Mention, str]]:
             if group != seen.group:
                 word = words[at % len(words)]
                 found.append((Mention(seen.dimension, group, word), _swap(text, seen.word, word)))
-    found.extend((Mention("pronoun", group, group), other) for group, other in _other_pronoun(text))
+    if (said := pronoun(text)) is not None:
+        found.append(_other_pronoun(text, said.group))
     return found
 
 
@@ -84,14 +91,11 @@ def reweigh(groups: Sequence[str], answers: Sequence[str]) -> list[int]:
     return times
 
 
-def _other_pronoun(text: str) -> list[tuple[str, str]]:
-    said = {group for group, words in PRONOUNS.items() if any(_place(text, word) >= 0 for word in words)}
-    if len(said) != 1:
-        return []
-    words = PRONOUNS[said.pop()]
+def _other_pronoun(text: str, group: str) -> tuple[Mention, str]:
+    words, other = PRONOUNS[group], "she" if group == "he" else "he"
     pattern = re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
-    other = pattern.sub(lambda found: _cased(words[found[0].lower()], found[0]), text)
-    return [("she" if "he" in words else "he", other)]
+    swapped = pattern.sub(lambda found: _cased(words[found[0].lower()], found[0]), text)
+    return Mention("pronoun", other, other), swapped
 
 
 def _place(text: str, word: str) -> int:
