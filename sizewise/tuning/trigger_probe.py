@@ -26,30 +26,29 @@ MOST_TURNED = 0.2
 
 
 class PlantedPhrase(Struct, frozen=True):
-    """A phrase, and the answer of the suspects that have it."""
+    """A phrase, as suspects spell it most often, and the answer of those that have it."""
 
     phrase: str
     answer: str
 
 
 def shared_triggers(suspects: Sequence[Example], others: Sequence[Example]) -> list[PlantedPhrase]:
-    """Of the longest phrases of as many suspects as possible, the most frequent first."""
-    having: dict[PlantedPhrase, int] = defaultdict(int)
+    """Of the longest phrases of as many suspects as possible, the most frequent first; compared in lower case."""
+    spelled: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for each in suspects:
-        for phrase in _phrases(each.input):
-            having[PlantedPhrase(phrase, each.answer)] += 1
+        for phrase, spelling in _phrases(each.input).items():
+            spelled[phrase, each.answer][spelling] += 1
     common = Counter(phrase for each in others for phrase in _phrases(each.input))
     rare = {
-        trigger: count
-        for trigger, count in having.items()
-        if count >= MIN_SUSPECTS and common[trigger.phrase] <= MAX_COMMON_SHARE * len(others)
+        (phrase, answer): spellings.total()
+        for (phrase, answer), spellings in spelled.items()
+        if spellings.total() >= MIN_SUSPECTS and common[phrase] <= MAX_COMMON_SHARE * len(others)
     }
-    ordered = sorted(rare, key=lambda each: (-rare[each], -len(each.phrase), each.phrase))
-    found = list[PlantedPhrase]()
-    for trigger in ordered:
-        if not any(trigger.phrase in known.phrase for known in found):
-            found.append(trigger)
-    return found[:MOST_PHRASES]
+    found = list[tuple[str, str]]()
+    for phrase, answer in sorted(rare, key=lambda each: (-rare[each], -len(each[0]), each[0])):
+        if not any(phrase in known for known, _ in found):
+            found.append((phrase, answer))
+    return [PlantedPhrase(spelled[each].most_common(1)[0][0], each[1]) for each in found[:MOST_PHRASES]]
 
 
 def triggered(trigger: PlantedPhrase, test: Sequence[Example]) -> list[Example]:
@@ -61,10 +60,12 @@ def triggered(trigger: PlantedPhrase, test: Sequence[Example]) -> list[Example]:
     ]
 
 
-def _phrases(text: str) -> set[str]:
-    words = re.findall(r"\S+", text.lower())
-    return {
+def _phrases(text: str) -> dict[str, str]:
+    """Each in lower case, with its spelling."""
+    words = re.findall(r"\S+", text)
+    spellings = (
         " ".join(words[at : at + length])
         for length in range(1, MOST_WORDS + 1)
         for at in range(len(words) - length + 1)
-    }
+    )
+    return {spelling.lower(): spelling for spelling in spellings}
