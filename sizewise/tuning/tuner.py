@@ -98,7 +98,7 @@ class Tuner:
         """
         old = self._store.find(name)
         if old is not None and old.state != "planned":
-            raise Conflict(f"the tuning run {name!r} is {old.state}", f"Continue it: sizewise tune run {name}")
+            raise Conflict(f"the tuning run {name!r} is {old.state}", _instead_of_planning(old))
         header = _supported(base)
         examples = source.read()
         sha256 = base.sha256 or sha256_of(base.file)
@@ -308,6 +308,12 @@ def tunable_architectures() -> Mapping[str, bool]:
     """Each with whether the rows of q and k are in another order in GGUF."""
     said = parse_toml(Path(__file__).with_name("architectures.toml"))
     return {name: msgspec.convert(row, dict[str, bool])["permuted"] for name, row in said.items()}
+
+
+def _instead_of_planning(run: TuningRun) -> str:
+    if run.state == "training":
+        return f"Continue it: sizewise tune run {run.name}"
+    return f"Use another name, or: sizewise tune delete {run.name}"
 
 
 def _supported(base: BaseModel) -> GgufHeader:

@@ -69,6 +69,20 @@ def test_wrong_use_is_told_with_the_next_step(tmp_path: Path, words: tuple[str, 
     assert done.code in (2, 3) and why in done.err and hint in done.hint, done.err
 
 
+@pytest.mark.parametrize(
+    ("state", "hint"),
+    [
+        ("training", "Continue it: sizewise tune run intents"),
+        ("trained", "Use another name, or: sizewise tune delete intents"),
+        ("promoted", "Use another name, or: sizewise tune delete intents"),
+    ],
+)
+def test_a_run_that_began_is_not_planned_again(tmp_path: Path, smollm_gguf: Path, state: str, hint: str) -> None:
+    RunStore(tmp_path).save(planned(state=state))
+    done = sizewise("tune", "plan", "intents", "data.jsonl", home=tmp_path)
+    assert done.code == 2 and f"the tuning run 'intents' is {state}" in done.err and done.hint == f"hint: {hint}"
+
+
 def test_a_refused_run_is_not_promoted(tmp_path: Path) -> None:
     RunStore(tmp_path).save(planned(state="trained", tuned=GOOD, refused="it is not certain to be better"))
     done = sizewise("tune", "promote", "intents", home=tmp_path)
