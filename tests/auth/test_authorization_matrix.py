@@ -210,6 +210,8 @@ def opens(principal: Caller, name: str, actions: tuple[str, ...]) -> bool:
     own = {OWN_RESOURCE_ACTIONS[action] for action in actions if action in OWN_RESOURCE_ACTIONS}
     if name in PROJECT_KEYS or (name == "createKey" and principal.browser is None):
         own = set()  # what is one's own needs somebody whose it is
+    if name == "createWidget" and "ask" not in principal.may:
+        return False  # its visitors would do what its maker may not
     return not actions or bool(principal.may & ({*actions} | own))
 
 

@@ -127,7 +127,8 @@ def test_no_text_is_on_disk_in_a_training_and_a_killed_one_goes_on(server: Serve
     words = command("tune", "distill", decision(server)["id"], "--anyway", "--json")
     env = {**variables(server), "SIZEWISE_CACHE": str(tmp_path)}
     with start(words, env=env, cwd=server.home) as training:
-        until(lambda: newest(server).state == "training" or training.poll() is not None, 120)
+        runs = RunStore(server.home)
+        until(lambda: any(e.state == "training" for e in runs.list()) or training.poll() is not None, 120)
         assert training.poll() is None and not texts_on_disk(server)
         training.kill()
     assert not texts_on_disk(server)
