@@ -34,7 +34,8 @@ from bench.gateway.connection import Connection, Heard
 from bench.gateway.exchange import ROUTE, question
 from bench.gateway.peers import KEY, UPSTREAM_KEY
 from bench.gateway.process import Program, free_port
-from bench.soak.run import SETTLED, _percentile_ms, slope_of
+from bench.soak.growth import Growth, growth_of
+from bench.soak.run import SETTLED, _percentile_ms
 
 FAULTY = ("broken", "reset", "html", "reset-mid", "busy")
 NEAR_S = 5.0
@@ -149,12 +150,13 @@ def _head(port: int, kind: str, model: str) -> tuple[bytes, bytes, int]:
 
 @dataclass
 class Faults:
-    """What breaks, in turns. `done`: how often, by name."""
+    """What breaks, in turns. `done`: how often, by name. `reloads`: when, by the clock."""
 
     gateway: Program
     upstream: Callable[[], Program]
     running: Program
     done: Counter[str] = field(default_factory=Counter)
+    reloads: list[float] = field(default_factory=list)
 
     async def run(self, rate: Rate, every_s: float) -> None:
         turns = cycle([self.kill_worker, self.pause_worker, self.reload, self.restart_upstream])
@@ -185,6 +187,7 @@ class Faults:
 
     async def reload(self) -> None:
         self.done["settings loaded anew"] += 1
+        self.reloads.append(perf_counter())
         os.kill(self.gateway.popen.pid, signal.SIGHUP)
         await asyncio.sleep(1.0)
 
@@ -210,19 +213,19 @@ def named(gateway: Program) -> dict[str, int]:
 
 @dataclass
 class Memory:
-    """Private and anonymous megabytes of each process, with the seconds at which they were read."""
+    """Private and anonymous megabytes of each process, with the seconds since `began` at which they were read."""
 
+    began: float = field(default_factory=perf_counter)
     at_s: list[float] = field(default_factory=list)
     mb: dict[str, list[float]] = field(default_factory=lambda: {"up": [], "store": [], "gw-1": []})
     anonymous_mb: dict[str, list[float]] = field(default_factory=lambda: {"up": [], "store": [], "gw-1": []})
 
     async def watch(self, gateway: Program) -> None:
-        began = perf_counter()
         while True:
             await asyncio.sleep(LOOK_S)
             pids = named(gateway)
             if all(name in pids for name in self.mb):
-                self.at_s.append(perf_counter() - began)
+                self.at_s.append(perf_counter() - self.began)
                 for name, sizes in self.mb.items():
                     private, anonymous = _memory_mb(pids[name])
                     sizes.append(private)
@@ -255,9 +258,9 @@ class Figures:
     p50_ms: float
     p99_ms: float
     quarters_mb: dict[str, list[float]]
-    slope_mb_per_hour: dict[str, tuple[float, float]]  # with two standard errors
-    anonymous_slope_mb_per_hour: dict[str, tuple[float, float]]
-    looks: Memory  # all of it, for another look than a line
+    anonymous_growth: dict[str, Growth]
+    looks: Memory
+    reloads_s: list[float]
 
 
 async def soaked(rate: Rate, faults: Faults, memory: Memory, seconds: float, every_s: float) -> None:
@@ -296,13 +299,8 @@ def measured(minutes: float, per_second: int, every_s: float) -> Figures:
             faults_of.stop()
         lost = _lost(home / "sizewise.db", counts)
     kills = faults.done["worker killed"] + faults.done["store killed"]
-    settled = [number for number, at in enumerate(memory.at_s) if at >= SETTLED * minutes * 60]
-
-    def slopes(of: dict[str, list[float]]) -> dict[str, tuple[float, float]]:
-        hours = [memory.at_s[i] / 3600 for i in settled]
-        found = {name: slope_of(hours, [sizes[i] for i in settled]) for name, sizes in of.items()}
-        return {name: (slope, 2 * error) for name, (slope, error) in found.items()}
-
+    reloads = [at - memory.began for at in faults.reloads]
+    settled = [at for at in reloads if at >= SETTLED * minutes * 60]
     return Figures(
         minutes=minutes,
         asked=counts.asked,
@@ -317,9 +315,9 @@ def measured(minutes: float, per_second: int, every_s: float) -> Figures:
         p50_ms=_percentile_ms(list(counts.plain_s), 0.50),
         p99_ms=_percentile_ms(list(counts.plain_s), 0.99),
         quarters_mb={name: list(_quarters(sizes)) for name, sizes in memory.mb.items()},
-        slope_mb_per_hour=slopes(memory.mb),
-        anonymous_slope_mb_per_hour=slopes(memory.anonymous_mb),
+        anonymous_growth={name: growth_of(memory.at_s, each, settled) for name, each in memory.anonymous_mb.items()},
         looks=memory,
+        reloads_s=reloads,
     )
 
 
@@ -363,11 +361,11 @@ def page(f: Figures) -> str:
         ("p50 / p99", f"{f.p50_ms:.1f} / {f.p99_ms:.1f} ms"),
     ]
     for name, quarters in f.quarters_mb.items():
-        slope, error = f.slope_mb_per_hour[name]
         sizes = " / ".join(f"{each:.1f}" for each in quarters)
-        rows.append((f"private memory of `{name}` after each quarter", f"{sizes} MB; {slope:+.2f} +- {error:.2f} MB/h"))
-        slope, error = f.anonymous_slope_mb_per_hour[name]
-        rows.append((f"anonymous memory of `{name}`", f"{slope:+.2f} +- {error:.2f} MB/h"))
+        rows.append((f"private memory of `{name}` after each quarter", f"{sizes} MB"))
+        (between, error), (step, step_error) = f.anonymous_growth[name].between, f.anonymous_growth[name].at_reload
+        grown = f"{between:+.2f} +- {error:.2f} MB/h between reloads, {step:+.2f} +- {step_error:.2f} MB at one"
+        rows.append((f"anonymous memory of `{name}`", grown))
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 

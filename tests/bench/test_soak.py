@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from bench.soak.growth import Growth, growth_of
 from bench.soak.run import measured, slope_of
 
 
@@ -38,3 +39,33 @@ def test_the_error_of_a_slope_knows_that_memory_moves_by_steps() -> None:
 
     slope, error = slope_of([float(each) for each in range(270)], [50.0 + 0.1 * each for each in range(270)])
     assert slope == pytest.approx(0.1) and error < 1e-9
+
+
+RELOADS = [240.0 * number for number in range(20)]
+LOOKS = [10.0 * number for number in range(480)]
+
+
+def walk(seed: int, per_hour: float = 0.0, per_reload: float = 0.0) -> list[float]:
+    """Memory that takes or frees half a megabyte or so at a reload and stays, with small steps between."""
+    draw, size, sizes = Random(seed), 80.0, list[float]()
+    for at in LOOKS:
+        size += draw.gauss(0.0, 0.02) + per_hour * 10 / 3600
+        size += draw.gauss(per_reload, 0.5) if at in RELOADS else 0.0
+        sizes.append(size)
+    return sizes
+
+
+def is_level(found: Growth) -> bool:
+    return all(abs(mean) <= error for mean, error in (found.between, found.at_reload))
+
+
+def test_a_walk_without_drift_is_no_growth() -> None:
+    assert sum(is_level(growth_of(LOOKS, walk(seed), RELOADS)) for seed in range(100)) >= 80
+
+
+@pytest.mark.parametrize(("per_hour", "per_reload"), [(3.0, 0.0), (0.0, 0.5)])
+def test_a_leak_is_found_among_the_steps(per_hour: float, per_reload: float) -> None:
+    found = [growth_of(LOOKS, walk(seed, per_hour, per_reload), RELOADS) for seed in range(100)]
+    assert sum(not is_level(each) for each in found) >= 95
+    mean, error = found[0].between if per_hour else found[0].at_reload
+    assert mean - error <= (per_hour or per_reload) <= mean + error
