@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,27 @@ pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install 
 CONFIG = f'{SETTINGS}\n[database]\nurl = "env:SHARED_STORE"\n'
 
 
+@contextmanager
+def shared_database(folder: Path) -> Iterator[str]:
+    """The URL of a Postgres of its own, which is gone afterwards."""
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    database = postgres.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    finally:
+        database.cleanup()
+
+
 @pytest.mark.long
 def test_a_file_that_a_vector_store_could_not_read_is_found_in_the_shared_database(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("shared")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database, home = postgres.get_server(folder / "data", cleanup_mode="delete"), folder / "home"
-    url = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    home = folder / "home"
     home.mkdir(mode=0o700)
     (home / "sizewise.toml").write_text(CONFIG)
-    try:
+    with shared_database(folder) as url:
         assert checks(home, SHARED_STORE=url)["database"][:2] == (True, "will be created by sizewise up")
         with serving(home, CONFIG, SHARED_STORE=url) as server, sdk(server) as client:
             found = checks(home, SHARED_STORE=url)
@@ -42,8 +53,6 @@ def test_a_file_that_a_vector_store_could_not_read_is_found_in_the_shared_databa
             assert (batch.file_counts.completed, counts.completed, counts.failed) == (1, 1, 1)
             well, said, _ = checks(home, SHARED_STORE=url)["files"]
             assert not well and f"1 of {store.id}" in said
-    finally:
-        database.cleanup()
     well, said, _ = checks(home, SHARED_STORE=url)["database"]
     assert not well and "@" not in said and "files" not in checks(home, SHARED_STORE=url)
 
@@ -60,11 +69,8 @@ def test_a_server_without_the_key_of_the_others_is_told_so_at_its_start(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("keys")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database, home = postgres.get_server(folder / "data", cleanup_mode="delete"), folder / "two"
-    url = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    try:
+    home = folder / "two"
+    with shared_database(folder) as url:
         with serving(folder / "one", CONFIG, SHARED_STORE=url) as one:
             until(lambda: any("Give all servers one key" in line for line in one.said))
             assert one.ask("/v1/responses", {"model": "echo/small", "input": "hi"}).status == 200
@@ -75,5 +81,3 @@ def test_a_server_without_the_key_of_the_others_is_told_so_at_its_start(
         shared = f'{CONFIG}\n[encryption]\nkey = "file:{folder / "one" / "vault.key"}"\n'
         with serving(home, shared, SHARED_STORE=url) as two:
             assert two.said == [] and checks(home, SHARED_STORE=url)["encryption"][0]
-    finally:
-        database.cleanup()

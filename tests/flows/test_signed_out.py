@@ -8,24 +8,12 @@ from typing import Any
 import pytest
 
 from tests.auth.user_client import Browser, new_user
+from tests.flows.test_progress import SETTINGS
 from tests.gateway.server_harness import beside
 from tests.gateway.stepwise_upstream import CUT, END, StepwiseOpenAI
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving, until
 
-SETTINGS = """
-[server]
-embedded = false
-discover = false
-[providers.echo]
-wire = "echo"
-place = "process"
-models = ["small"]
-[providers.up]
-base_url = "{url}"
-place = "machine"
-models = ["large"]
-"""
 FLOW = """
 name: slow
 nodes:
