@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import unpack
+
 ROOT = Path(__file__).parents[1]
 BESIDE = "7f45dc83"
 """The oldest commit whose servers are tested beside those of this version. b476886a was the first that let a newer one
@@ -35,7 +37,7 @@ def older(commit: str) -> dict[str, str]:
     folder = Path(tempfile.mkdtemp(prefix=f"sizewise-{commit}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+        unpack(archive, folder)
     declared = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["entry-points"]
     about = folder / "sizewise-0.0.0.dist-info"  # found before the installed one, which is of this version
     about.mkdir()

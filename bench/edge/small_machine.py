@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from tests.archives import unpack
 from tests.cli.terminal import sizewise
 from tests.edge.offline_machine import QUESTION, asked, is_ready, memory
 from tests.edge.running_worker import free_port
@@ -64,7 +65,7 @@ def main() -> None:
         packed = sizewise("edge", "pack", "--model", "smollm2-135m", "--out", f"{place}/till.tar.gz", home=home)
         assert packed.code == 0, packed.err
         with tarfile.open(f"{place}/till.tar.gz") as archive:
-            archive.extractall(place, filter="data")
+            unpack(archive, place)
         machine = Path(place) / "sizewise-edge"
         (machine / "home").rename(machine / "packed")
         ready, answered, used, held = zip(*(start(machine) for _ in range(times)), strict=True)

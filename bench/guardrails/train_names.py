@@ -151,7 +151,7 @@ def written(table: Floats, between: Floats, bias: float = 0.0) -> bytes:
     step = float(np.quantile(np.abs(table[table != 0]), 0.9999)) / 127
     cells = np.clip(np.rint(table / step), -127, 127).astype(np.int8)
     head = features.FILE_HEADER.pack(features.MAGIC, features.FORMAT, step, bias, *map(float, between.ravel()))
-    return head + cells.tobytes()
+    return bytes(head) + bytes(cells.tobytes())
 
 
 def main() -> None:

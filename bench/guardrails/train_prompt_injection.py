@@ -87,7 +87,8 @@ class Texts:
         steps -= np.bincount(self.last, spread, minlength=len(self.word) + 1)
         each = np.cumsum(steps)[:-1]
         word = np.bincount(self.word, each, minlength=len(self.hashes))
-        slope = np.bincount(self.piece, self.share * word[self.whose], minlength=words.TABLE_SIZE)
+        slope = np.zeros(words.TABLE_SIZE)
+        slope += np.bincount(self.piece, self.share * word[self.whose], minlength=words.TABLE_SIZE)
         slope += np.bincount(self.hashes[:, 0], word, minlength=words.TABLE_SIZE)
         for at, place in self.grams:
             slope += np.bincount(place, each[at], minlength=words.TABLE_SIZE)

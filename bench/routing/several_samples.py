@@ -88,7 +88,7 @@ def cells(ready: CalibrationData, draws: int, labels: tuple[int, ...], seed: int
                                 Family(
                                     np.where(each.small[:, rows], got, large[rows]),
                                     each.cost[:, rows],
-                                    each.small.any(axis=1),
+                                    np.asarray(each.small.any(axis=1)),
                                 ),
                                 quality * large[rows],
                                 np.arange(size),

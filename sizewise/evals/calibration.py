@@ -302,6 +302,7 @@ def preparation_steps(
     )
     played = {name: [replay_ladder(each, new, good, paid) for each in its] for name, its in families.items()}
     rehearsed = {name: [replay_ladder(each, before, old, paid) for each in its] for name, its in families.items()}
+    repeats = [labeled.repeats[row] if labeled.repeats else 1.0 for row in proved]
     return CalibrationData(
         predictor=predictor,
         combiners=after,
@@ -312,7 +313,7 @@ def preparation_steps(
         small_costs=paid,
         certifying=good,
         seed=seed,
-        repeats=np.bincount(good.groups, [labeled.repeats[row] if labeled.repeats else 1.0 for row in proved]),
+        repeats=np.bincount(good.groups, repeats).astype(np.float64),  # typed as integers before numpy 2.5
     )
 
 

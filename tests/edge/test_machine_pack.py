@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import unpack
 from tests.cli.terminal import sizewise
 from tests.edge.running_worker import free_port
 from tests.edge.test_machine_releases import EVAL, GATEWAY, live, publish, release_key, state
@@ -40,7 +41,7 @@ def packed_project(home: Path, settings: str = GATEWAY) -> Path:
 def unpacked(archive: Path, folder: Path) -> Path:
     """The home of a machine."""
     with tarfile.open(archive) as opened:
-        opened.extractall(folder, filter="data")
+        unpack(opened, folder)
     return folder / "sizewise-edge" / "home"
 
 

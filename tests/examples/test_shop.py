@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.archives import unpack
 from tests.cli.terminal import sizewise
 from tests.examples.example_runner import EXAMPLES, QUIET, ask, copied, records
 from tests.running_server import Served, serving, until
@@ -92,7 +93,7 @@ def test_from_the_archive_the_135m_answers_without_a_gateway(tmp_path: Path, smo
     made = sizewise("edge", "pack", "--model", "smollm2-135m", "--gate", "counter", *words, home=tmp_path, **settings)
     assert made.code == 0, made.err
     with tarfile.open(tmp_path / "till.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+        unpack(archive, tmp_path)
     machine = tmp_path / "sizewise-edge"
     config = (machine / "home/sizewise.toml").read_text().replace(URL, "http://127.0.0.1:9/v1")
     places = {"SIZEWISE_CACHE": str(machine / "cache"), "SHOP_KEY": "sk-x"}
