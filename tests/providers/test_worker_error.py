@@ -8,6 +8,7 @@ import pytest
 
 from sizewise.errors import ContextLengthExceeded, UpstreamError, UpstreamRejected
 from sizewise.providers.local.llamacpp import worker_error
+from sizewise.providers.local.llamacpp_worker import load_failure
 
 SECRET = "sk-proj-" + "aB3dE5gH7jK9mN1pQ3sT5"
 TRACEBACK = 'Traceback (most recent call last):\n  File "/srv/app/serve.py", line 7, in run\n    go(weights)'
@@ -38,3 +39,12 @@ def test_an_error_of_another_shape_is_still_one(payload: bytes) -> None:
 def test_a_prompt_that_is_too_long_has_its_numbers() -> None:
     error = worker_error("local/m", failed(type="exceed_context_size_error", n_prompt_tokens=900, n_ctx=512))
     assert type(error) is ContextLengthExceeded and "900 tokens" in error.message and "512" in error.message
+
+
+def test_a_shared_library_that_the_system_lacks_is_named_with_the_command_that_brings_it() -> None:
+    missing = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    assert load_failure(ImportError(missing)) == (
+        "this system has no libgomp.so.1, which llama.cpp needs; install it (Debian, Ubuntu: apt-get install libgomp1) "
+        "and restart"
+    )
+    assert load_failure(RuntimeError("not a GGUF file")) == "not a GGUF file"

@@ -280,11 +280,12 @@ class LlamaCppModel:
             self._child = child = await start_module(WORKER_MODULE)
         except OSError as error:
             raise ModelUnavailable(f"cannot start a worker process for {self.name!r}: {error}", "Try again.") from error
+        reported = ""  # by the worker
         try:
             child.writer.write(encode_frame(FrameKind.LOAD, 0, self._load_options()))
             async with asyncio.timeout(LOAD_S):
                 kind, _, said = await _read_frame(child.reader)
-            why = "" if kind is FrameKind.READY else said.decode("utf-8", "replace")
+            why = reported = "" if kind is FrameKind.READY else said.decode("utf-8", "replace")
             self.placement = said.decode() if kind is FrameKind.READY else ""
         except (asyncio.IncompleteReadError, OSError):
             why = "its worker process crashed"
@@ -298,8 +299,9 @@ class LlamaCppModel:
             child.kill()
             end = await child.wait()
             last = next((line for line in reversed(child.tail) if line.strip()), "")
+            output = f" ({end}; last output: {last!r})" if last or not reported else ""
             raise ModelUnavailable(
-                f"cannot load {self.name!r} from {str(self.file)!r}: {why} ({end}; last output: {last!r})",
+                f"cannot load {self.name!r} from {str(self.file)!r}: {why}{output}",
                 "Run `sizewise doctor` for details.",
             )
         return child

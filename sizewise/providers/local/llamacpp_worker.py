@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -35,6 +36,10 @@ ENVIRONMENT: Mapping[str, str] = {
     "GOMP_SPINCOUNT": "1000",
     "GGML_NO_BACKTRACE": "1",  # would start a debugger on a failed assertion
 }
+
+
+DEBIAN_PACKAGES: Mapping[str, str] = {"libgomp.so.1": "libgomp1", "libstdc++.so.6": "libstdc++6"}
+"""What xllamacpp's wheel takes from the system, beside the C library -> the Debian package that has it."""
 
 
 class LlamaCppServer(Protocol):
@@ -103,6 +108,16 @@ def load_server(options: LoadOptions) -> tuple[LlamaCppServer, str]:
     said.lora_adapters = [_adapter(xllamacpp.CommonAdapterLoraInfo(), path) for path in options.adapters]
     server: LlamaCppServer = xllamacpp.Server(said)
     return server, placement_text(options.name, offloaded, options.size.layers, gpus)
+
+
+def load_failure(error: Exception) -> str:
+    """Why a model was not loaded; where the system lacks a shared library, with the command that brings it."""
+    found = re.match(r"(lib\S+\.so\S*): cannot open shared object file", str(error))
+    if found is None:
+        return str(error)
+    library = found[1]
+    how = f"apt-get install {DEBIAN_PACKAGES[library]}" if library in DEBIAN_PACKAGES else "its package"
+    return f"this system has no {library}, which llama.cpp needs; install it (Debian, Ubuntu: {how}) and restart"
 
 
 class WorkerRequest:
@@ -226,7 +241,7 @@ class ParentConnection(RequestConnection):
             self.process.server, placement = load_server(options)
             self.process.listen()
         except (ImportError, OSError, RuntimeError, ValueError) as error:
-            self.send_frame(FrameKind.FAILED, 0, str(error).encode())
+            self.send_frame(FrameKind.FAILED, 0, load_failure(error).encode())
         else:
             self.send_frame(FrameKind.READY, 0, placement.encode())
 
