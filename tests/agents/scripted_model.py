@@ -19,15 +19,13 @@ from sizewise.principal import Principal
 from sizewise.settings.agents import AgentSettings
 from sizewise.tools.function_tool import FunctionTools
 from sizewise.tools.tool import Tool, Toolset
+from tests.timeouts import run_with_timeout
 
 ME = Principal(tenant="acme", project="help", key_id="sw-1", user_id="u-1")
 NOBODYS = ChatRequest("", [], {})
 
 Turn = str | list[tuple[str, Any]]
 """What the model says, or calls: names and arguments (anything but a text is made JSON)."""
-
-
-HANG_S = 60.0
 
 
 class Script:
@@ -140,4 +138,4 @@ def worked(
 ) -> dict[str, Any]:
     request = Request(NOBODYS, ME, "0" * 32, time.perf_counter(), options, "flow")
     run = desk.run(request, agent, task, client or Client(), key="run/agent", steps=steps, path="agent")
-    return asyncio.run(asyncio.wait_for(run, HANG_S))
+    return run_with_timeout(run)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.dag_runner import RunResult, run_flow
@@ -22,9 +21,9 @@ from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.router import Router
 from tests.routing.router_harness import JUDGES, LARGE, SMALL, asking, chat
+from tests.timeouts import run_with_timeout
 
 KINDS = NodeRegistry()
-T = TypeVar("T")
 
 
 class RecordedRequest:
@@ -82,16 +81,6 @@ def flow(text: str, others: SignatureLookup = no_flows) -> CompiledFlow:
     return made.flow
 
 
-def soon(work: Coroutine[Any, Any, T]) -> T:
-    """Ends it after 20 s."""
-
-    async def timed() -> T:
-        async with asyncio.timeout(60):
-            return await work
-
-    return asyncio.run(timed())
-
-
 def ran(
     text: str | CompiledFlow,
     inputs: dict[str, Any] | None = None,
@@ -103,7 +92,7 @@ def ran(
     """Runs it to its end. `again`: with the steps of a run before."""
     made = flow(text) if isinstance(text, str) else text
     here = Ran(steps=again.steps) if again is not None else Ran()
-    soon(going(made, inputs or {}, here, options, dependencies(NodeDependencies(here.asked))))
+    run_with_timeout(going(made, inputs or {}, here, options, dependencies(NodeDependencies(here.asked))))
     return here
 
 

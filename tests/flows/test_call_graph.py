@@ -24,9 +24,10 @@ from sizewise.flows.versions.published_flow import PublishedFlow
 from sizewise.settings.agents import AgentSettings
 from tests.cli.terminal import sizewise
 from tests.flows.flow_harness import FlowHarness
-from tests.flows.in_process import KINDS, soon
+from tests.flows.in_process import KINDS
 from tests.properties import examples
 from tests.running_server import ECHO, Served, serving
+from tests.timeouts import run_with_timeout
 
 T = TypeVar("T")
 Calls = dict[str, list[str]]
@@ -113,7 +114,10 @@ class StoredTexts:
 
 def listed(flows: CompiledFlows, store: StoredTexts) -> dict[str, str]:
     """By flow the error of a listing, as GraphQL, tools and the scheduler make it."""
-    return {each.name: soon(flows.describe("t", "p", each.name, each.version)).error for each in store.list_published()}
+    return {
+        each.name: run_with_timeout(flows.describe("t", "p", each.name, each.version)).error
+        for each in store.list_published()
+    }
 
 
 def findings(files: dict[str, FlowFile], kind: str) -> dict[str, list[str]]:
@@ -226,14 +230,14 @@ def test_a_cycle_through_an_agent_is_a_warning_since_its_model_decides(tmp_path:
     store = StoredTexts(calls)
     flows = CompiledFlows(store, KINDS)
     assert set(listed(flows, store).values()) == {""}
-    checked = soon(flows.validate("t", "p", text("help", ["named friend"]), agents))
+    checked = run_with_timeout(flows.validate("t", "p", text("help", ["named friend"]), agents))
     assert [each.message for each in checked.diagnostics] == [f"{said}help → agent friend → agent second → help"]
 
 
 def test_a_tool_that_is_no_flow_is_no_call_of_the_flow_with_its_name(tmp_path: Path) -> None:
     files = load_flow_files(folder(tmp_path, {"clock": ["tool clock"], "run_python": ["tool run_python"]}), KINDS)
     assert findings(files, "mistake") == {}
-    checked = soon(CompiledFlows(StoredTexts({}), KINDS).validate("t", "p", text("clock", ["tool clock"])))
+    checked = run_with_timeout(CompiledFlows(StoredTexts({}), KINDS).validate("t", "p", text("clock", ["tool clock"])))
     assert checked.flow is not None
 
 
@@ -253,7 +257,7 @@ def test_subflows_below_subflows_have_a_limit_that_does_not_depend_on_what_was_l
         store = StoredTexts(chain)
         flows = CompiledFlows(store, KINDS)
         for each in sorted(store.list_published(), key=lambda each: each.name, reverse=backwards):
-            error = soon(flows.describe("t", "p", each.name, each.version)).error
+            error = run_with_timeout(flows.describe("t", "p", each.name, each.version)).error
             assert ("deeper than 16" in error) is (each.name == "f00")
 
 
@@ -345,7 +349,7 @@ def test_whatever_calls_whatever_exactly_the_flows_on_cycles_are_found(calls: Ca
     flows = CompiledFlows(store, KINDS)
     assert {name for name, error in listed(flows, store).items() if error} == broken
     for name, called in calls.items():
-        checked = soon(flows.validate("t", "p", text(name, called)))
+        checked = run_with_timeout(flows.validate("t", "p", text(name, called)))
         assert (checked.flow is None) is (name in broken)
 
 
@@ -359,7 +363,7 @@ def test_what_is_published_one_after_another_through_the_check_never_has_a_cycle
     flows = CompiledFlows(store, KINDS)
     wanted = [*calls.items(), *((name, [other]) for name, other in changes)]
     for name, called in wanted:
-        if soon(flows.validate("t", "p", text(name, called))).flow is not None:
+        if run_with_timeout(flows.validate("t", "p", text(name, called))).flow is not None:
             store.put(text(name, called))
         assert set(listed(flows, store).values()) == {""}
 
@@ -370,9 +374,9 @@ def test_a_flow_is_compiled_again_when_one_that_it_calls_has_other_outputs() -> 
     flows = CompiledFlows(store, KINDS)
     outer = store.get_published("t", "p", "outer").version
     load = partial(flows.load, "t", "p", "outer", outer)
-    assert soon(load()) is soon(load())
+    assert run_with_timeout(load()) is run_with_timeout(load())
     store.put(text("inner", [], gives="other"))
     with pytest.raises(BadRequest, match="has no 'made'"):
-        soon(load())
+        run_with_timeout(load())
     store.put(text("inner", [], gives="made"))
-    assert soon(load()).name == "outer"
+    assert run_with_timeout(load()).name == "outer"

@@ -15,8 +15,9 @@ from sizewise.flows.node import FlowSignature, NodeDependencies
 from sizewise.handler import AttemptFinished, ModelSelected, Request, RequestOptions, Send, TextDelta
 from sizewise.messages import Reply
 from tests import virtual_time
-from tests.flows.in_process import KINDS, Ran, checked, flow, going, ran, soon
+from tests.flows.in_process import KINDS, Ran, checked, flow, going, ran
 from tests.growth import check_linear
+from tests.timeouts import HANG_S, run_with_timeout
 
 SUPPORT = """
 name: support
@@ -234,11 +235,11 @@ outputs: {answer: "{{ a.text }}"}
 """
     here = Ran()
     with pytest.raises(UpstreamUnreachable, match=r"^a: "):
-        soon(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
+        run_with_timeout(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
     assert len(here.asked.asks) == 3
     refused = Ran()
     with pytest.raises(SizewiseError, match=r"^a: "):
-        soon(
+        run_with_timeout(
             going(
                 flow(text.replace("down", "toolong")), {}, refused, RequestOptions(), NodeDependencies(refused.asked)
             ),
@@ -256,7 +257,7 @@ outputs: {answer: "{{ a.text }}"}
 """
     here = Ran()
     with pytest.raises(SizewiseError, match=r"^a: "):
-        soon(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
+        run_with_timeout(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
     assert here.words == ["one"]
     assert len(here.asked.asks) == 1
 
@@ -282,7 +283,7 @@ outputs: {answer: "{{ hangs.text }} {{ fails.text }}"}
 """
     here = Ran()
     with pytest.raises(SizewiseError, match=r"^fails: "):
-        soon(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
+        run_with_timeout(going(flow(text), {}, here, RequestOptions(), NodeDependencies(here.asked)))
     assert here.states() == {"hangs": "failed", "fails": "failed"}
 
 
@@ -412,20 +413,17 @@ outputs: {answer: "{{ send.text or stop.text }}"}
         ran(text)
 
 
-def test_a_run_that_is_cancelled_stops_its_models() -> None:
+async def test_a_run_that_is_cancelled_stops_its_models() -> None:
     made = flow('name: x\nnodes: {a: {kind: ask, prompt: "[[hang]] hi"}}\noutputs: {answer: "{{ a.text }}"}')
 
-    async def left() -> Ran:
-        here = Ran()
+    here = Ran()
+    async with asyncio.timeout(HANG_S):
         running = asyncio.create_task(going(made, {}, here, RequestOptions(), NodeDependencies(here.asked)))
         while not here.asked.asks:
             await asyncio.sleep(0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        return here
-
-    here = soon(left())
     assert [event.result for event in here.events if isinstance(event, AttemptFinished)] == ["cancelled"]
     assert here.states() == {"a": "failed"}
 

@@ -10,8 +10,9 @@ from sizewise.flows.dag_runner import run_flow
 from sizewise.flows.engines.inline import InMemorySteps
 from sizewise.flows.loop_turns import STEPS_PER_ITERATION, LoopTurns
 from sizewise.flows.node import NodeDependencies
-from tests.flows.in_process import RecordedRequest, flow, soon
+from tests.flows.in_process import RecordedRequest, flow
 from tests.routing.router_harness import asking, chat
+from tests.timeouts import HANG_S, run_with_timeout
 
 LOOP = """
 name: loop
@@ -30,7 +31,7 @@ outputs: {said: "{{ a.results | length }}"}
 
 
 @pytest.mark.parametrize("at_once", [1, 8, 256])
-def test_a_loop_over_a_thousand_items_lets_the_event_loop_go_on_after_a_few_steps(at_once: int) -> None:
+async def test_a_loop_over_a_thousand_items_lets_the_event_loop_go_on_after_a_few_steps(at_once: int) -> None:
     made, iterations = flow(LOOP.replace("AT_ONCE", str(at_once))), 0
 
     async def count() -> None:
@@ -39,40 +40,35 @@ def test_a_loop_over_a_thousand_items_lets_the_event_loop_go_on_after_a_few_step
             iterations += 1
             await asyncio.sleep(0)
 
-    async def both() -> object:
-        counting = asyncio.ensure_future(count())
-        request, steps = asking(chat("x")), InMemorySteps()
-        dependencies = NodeDependencies(RecordedRequest())
-        inputs = {"items": [*range(1_000)]}
+    counting = asyncio.ensure_future(count())
+    request, steps = asking(chat("x")), InMemorySteps()
+    dependencies = NodeDependencies(RecordedRequest())
+    inputs = {"items": [*range(1_000)]}
+    async with asyncio.timeout(HANG_S):
         result = await run_flow(made, inputs, id="r", request=request, steps=steps, dependencies=dependencies)
-        counting.cancel()
-        return result.outputs["said"]
-
-    assert soon(both()) == 1_000
+    counting.cancel()
+    assert result.outputs["said"] == 1_000
     assert iterations >= 2_000 / STEPS_PER_ITERATION
 
 
-def test_turns_are_taken_in_order_by_those_who_still_wait() -> None:
+async def test_turns_are_taken_in_order_by_those_who_still_wait() -> None:
     came: list[int] = []
 
     async def take(turns: LoopTurns, number: int) -> None:
         await turns.turn()
         came.append(number)
 
-    async def all_of_them() -> None:
-        turns = LoopTurns(2)
-        for _ in range(2):  # also after nobody waited for a while
-            tasks = [asyncio.ensure_future(take(turns, number)) for number in range(9)]
-            await asyncio.sleep(0)
-            assert came == [0, 1]
-            tasks[3].cancel()
-            tasks[8].cancel()
-            await asyncio.wait(tasks)
-            assert came == [0, 1, 2, 4, 5, 6, 7]
-            came.clear()
-            await asyncio.sleep(0.01)
-
-    soon(all_of_them())
+    turns = LoopTurns(2)
+    for _ in range(2):  # also after nobody waited for a while
+        tasks = [asyncio.ensure_future(take(turns, number)) for number in range(9)]
+        await asyncio.sleep(0)
+        assert came == [0, 1]
+        tasks[3].cancel()
+        tasks[8].cancel()
+        assert not (await asyncio.wait(tasks, timeout=HANG_S))[1]
+        assert came == [0, 1, 2, 4, 5, 6, 7]
+        came.clear()
+        await asyncio.sleep(0.01)
 
 
 def test_turns_of_an_event_loop_that_ended_are_forgotten() -> None:
@@ -91,4 +87,4 @@ def test_turns_of_an_event_loop_that_ended_are_forgotten() -> None:
         for _ in range(5):
             await turns.turn()
 
-    soon(one())
+    run_with_timeout(one())

@@ -34,7 +34,8 @@ from sizewise.knowledge.upload import DocumentUpload, IngestionResult
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import ChatRequest, Choice, Reply, Usage
 from sizewise.settings.http_allowlist import HttpHostSettings
-from tests.flows.in_process import Ran, flow, going, ran, soon
+from tests.flows.in_process import Ran, flow, going, ran
+from tests.timeouts import run_with_timeout
 
 REACH: Any = {"public": "anyone", "internal": "network", "confidential": "machine"}
 
@@ -107,7 +108,7 @@ def called(
             resources = NodeDependencies(here.asked, lambda ask: told, http=HttpAllowlist(hosts, client))
             await going(made, {"q": "Zürich & more"}, here, options, resources)
 
-    soon(work())
+    run_with_timeout(work())
     return here
 
 
