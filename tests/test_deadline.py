@@ -24,38 +24,29 @@ async def under(deadline: Deadline, ended: list[str], name: str, seconds: float,
         deadline.end()
 
 
-def test_only_who_is_late_is_cancelled_whenever_it_began() -> None:
-    async def run() -> list[str]:
-        deadline, ended = Deadline(0.3), list[str]()
-        now = perf_counter()
-        works = [("a", 0.0, now), ("b", 3_600.0, now), ("c", 0.0, now), ("d", 3_600.0, now + 0.05)]
-        await asyncio.gather(*(under(deadline, ended, *work) for work in works))
-        assert not deadline._due and not deadline._expired
-        return ended
-
-    assert asyncio.run(run()) == ["a done", "c done", "b late", "d late"]
+async def test_only_who_is_late_is_cancelled_whenever_it_began() -> None:
+    deadline, ended = Deadline(0.3), list[str]()
+    now = perf_counter()
+    works = [("a", 0.0, now), ("b", 3_600.0, now), ("c", 0.0, now), ("d", 3_600.0, now + 0.05)]
+    await asyncio.gather(*(under(deadline, ended, *work) for work in works))
+    assert not deadline._due and not deadline._expired
+    assert ended == ["a done", "c done", "b late", "d late"]
 
 
-def test_who_is_cancelled_by_others_too_stays_cancelled() -> None:
-    async def run() -> list[str]:
-        deadline, ended = Deadline(0.02), list[str]()
-        task = asyncio.create_task(under(deadline, ended, "a", 9, perf_counter()))
-        while task not in deadline._expired:
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return ended
-
-    assert asyncio.run(run()) == ["a left"]
+async def test_who_is_cancelled_by_others_too_stays_cancelled() -> None:
+    deadline, ended = Deadline(0.02), list[str]()
+    task = asyncio.create_task(under(deadline, ended, "a", 9, perf_counter()))
+    while task not in deadline._expired:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["a left"]
 
 
-def test_it_counts_again_after_a_quiet_time() -> None:
-    async def run() -> list[str]:
-        deadline, ended = Deadline(0.03), list[str]()
-        await under(deadline, ended, "a", 0, perf_counter())
-        await asyncio.sleep(0.05)
-        await under(deadline, ended, "b", 9, perf_counter())
-        return ended
-
-    assert asyncio.run(run()) == ["a done", "b late"]
+async def test_it_counts_again_after_a_quiet_time() -> None:
+    deadline, ended = Deadline(0.03), list[str]()
+    await under(deadline, ended, "a", 0, perf_counter())
+    await asyncio.sleep(0.05)
+    await under(deadline, ended, "b", 9, perf_counter())
+    assert ended == ["a done", "b late"]

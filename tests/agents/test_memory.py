@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,17 +24,18 @@ from tests.running_server import serving
 ASK = Request(NOBODYS, ME, "0" * 32, time.perf_counter())
 
 
-def within(home: Path, work: Callable[[AgentMemory], Awaitable[object]], row: MemorySettings | None = None) -> None:
-    with open_services(home, Settings(memory=row or MemorySettings())) as services:
-        asyncio.run(work(services.memories))  # type: ignore[arg-type]  # a coroutine
+@contextmanager
+def agent_memory(home: Path, settings: MemorySettings | None = None) -> Iterator[AgentMemory]:
+    with open_services(home, Settings(memory=settings or MemorySettings())) as services:
+        yield services.memories
 
 
 def texts(found: list[dict[str, object]]) -> list[object]:
     return [each["text"] for each in found]
 
 
-def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Path) -> None:
-    async def work(memories: AgentMemory) -> None:
+async def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Path) -> None:
+    with agent_memory(tmp_path) as memories:
         for text in ("Likes green tea.", "Owns a bicycle.", "Is called Zoë Lang."):
             await memories.remember(ASK, "u-1", text)
         assert texts(await memories.recall(ASK, "u-1", "what tea does she like?")) == ["Likes green tea."]
@@ -47,11 +48,9 @@ def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Pat
         with pytest.raises(BadRequest, match="needs a word or the id"):
             await memories.forget(ASK, "u-1", " ")
 
-    within(tmp_path, work)
 
-
-def test_nobody_sees_the_memories_of_another_organization_project_or_user(tmp_path: Path) -> None:
-    async def work(memories: AgentMemory) -> None:
+async def test_nobody_sees_the_memories_of_another_organization_project_or_user(tmp_path: Path) -> None:
+    with agent_memory(tmp_path) as memories:
         (mine,) = await memories.remember(ASK, "u-1", "Likes green tea.")
         others = [
             replace(ASK, principal=replace(ME, tenant="other")),
@@ -63,11 +62,9 @@ def test_nobody_sees_the_memories_of_another_organization_project_or_user(tmp_pa
         assert await memories.recall(ASK, "u-2", "") == [] and await memories.forget(ASK, "u-2", "green") == []
         assert len(await memories.recall(ASK, "u-1", "")) == 1
 
-    within(tmp_path, work)
 
-
-def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_path: Path) -> None:
-    async def work(memories: AgentMemory) -> None:
+async def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_path: Path) -> None:
+    with agent_memory(tmp_path, MemorySettings(max_per_user=2)) as memories:
         for _ in range(2):
             await memories.remember(ASK, "u-1", "first", key="run/1")
         await memories.remember(ASK, "u-2", "theirs", key="run/1")
@@ -82,41 +79,33 @@ def test_the_same_step_remembers_once_and_the_oldest_go_beyond_the_bound(tmp_pat
             with pytest.raises(BadRequest):
                 await memories.recall(ASK, whose, "")
 
-    within(tmp_path, work, MemorySettings(max_per_user=2))
 
-
-def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: Path) -> None:
-    async def write(memories: AgentMemory) -> None:
+async def test_it_lies_sealed_and_a_removal_by_a_person_stands_in_the_trail(tmp_path: Path) -> None:
+    ids: list[str] = []
+    with agent_memory(tmp_path) as memories:
         (one,) = await memories.remember(ASK, "canary-whose@example.com", "canary-text of tea")
         ids.append(str(one["id"]))
-
-    ids: list[str] = []
-    within(tmp_path, write)
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"canary-text" not in kept and b"canary-whose" not in kept
 
-    async def remove(memories: AgentMemory) -> None:
+    with agent_memory(tmp_path) as memories:
         deed = AuditEvent("acme", "u-9", "erase_records", f"memory:{ids[0]}")
         assert await memories.remove(ME, "canary-whose@example.com", [*ids, "mem_nosuch"], deed) == 1
         assert await memories.remove(ME, "canary-whose@example.com", ids, deed) == 0
-
-    within(tmp_path, remove)
     with open_services(tmp_path) as services:
-        (line,) = asyncio.run(services.audit_log.newest("acme"))
+        (line,) = await services.audit_log.newest("acme")
         assert line.deed.thing == f"memory:{ids[0]}"
 
 
-def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
-    async def work(memories: AgentMemory) -> None:
+async def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
+    with agent_memory(tmp_path) as memories:
         await memories.remember(ASK, "u-1", "soon forgotten")
-
-    within(tmp_path, work)
     with open_services(tmp_path, Settings(memory=MemorySettings(max_rows=1))) as services:
-        asyncio.run(services.memories.remember(ASK, "u-2", "newer"))  # the task keeps one row of all
+        await services.memories.remember(ASK, "u-2", "newer")  # the task keeps one row of all
         for task in services.retention.periodic_tasks():
-            asyncio.run(task.run())  # type: ignore[arg-type]  # an awaitable of our own is a coroutine
-        assert not asyncio.run(services.memories.recall(ASK, "u-1", ""))
-        assert len(asyncio.run(services.memories.recall(ASK, "u-2", ""))) == 1
+            await task.run()
+        assert not await services.memories.recall(ASK, "u-1", "")
+        assert len(await services.memories.recall(ASK, "u-2", "")) == 1
 
 
 def test_rare_words_count_more_than_common_ones() -> None:

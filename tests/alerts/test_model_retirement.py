@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ outputs: {answer: "{{ reply.text }}"}
 """
 
 
-def test_a_model_that_ends_is_announced_90_30_and_7_days_ahead_once_each(tmp_path: Path) -> None:
+async def test_a_model_that_ends_is_announced_90_30_and_7_days_ahead_once_each(tmp_path: Path) -> None:
     file = tmp_path / "sizewise.toml"
     file.write_text(MODELS + RULE)
     settings = load_settings(file, tmp_path, {})
@@ -45,7 +44,7 @@ def test_a_model_that_ends_is_announced_90_30_and_7_days_ahead_once_each(tmp_pat
         sent = list[tuple[int, int]]()
         for days in (120, 91, 90, 89, 60, 30, 29, 8, 7, 6, 0, -5):
             now = datetime.combine(end - timedelta(days=days), datetime.min.time(), UTC).timestamp()
-            asyncio.run(alerts.evaluate_due())
+            await alerts.evaluate_due()
             with database.read() as connection:
                 bodies = connection.exec_driver_sql("SELECT body FROM outbox").scalars().all()
             sent.append((days, len(bodies)))

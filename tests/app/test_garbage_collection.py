@@ -42,13 +42,13 @@ async def lives(collection: GarbageCollection, rounds: int) -> bool:
     return node() is not None
 
 
-def test_a_lone_cycle_goes_by_time() -> None:
+async def test_a_lone_cycle_goes_by_time() -> None:
     collection = GarbageCollection(interval_s=0.001)
     assert gc.get_threshold() == THRESHOLDS and gc.get_freeze_count() > 1_000
-    assert asyncio.run(lives(collection, rounds=10_000)) is False
+    assert await lives(collection, rounds=10_000) is False
 
 
-def test_a_disabled_collector_stays_disabled() -> None:
+async def test_a_disabled_collector_stays_disabled() -> None:
     collection = GarbageCollection(interval_s=0.001)
     gc.disable()
-    assert asyncio.run(lives(collection, rounds=20)) is True
+    assert await lives(collection, rounds=20) is True

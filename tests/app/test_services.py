@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -40,15 +39,15 @@ def test_a_home_that_cannot_be_made_says_where(tmp_path: Path) -> None:
     assert "--home" in refused.value.hint
 
 
-def test_what_it_returns_can_travel_over_a_socket(tmp_path: Path) -> None:
+async def test_what_it_returns_can_travel_over_a_socket(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        made = asyncio.run(services.api_keys.create("p", "n"))
-        listed = asyncio.run(services.api_keys.list())
+        made = await services.api_keys.create("p", "n")
+        listed = await services.api_keys.list()
         for value in (
             made,
             listed,
-            asyncio.run(services.records.page(RecordFilter())),
-            asyncio.run(services.records.find_by_trace("ab")),
+            await services.records.page(RecordFilter()),
+            await services.records.find_by_trace("ab"),
         ):
             assert msgspec.msgpack.decode(msgspec.msgpack.encode(value)) is not None
 

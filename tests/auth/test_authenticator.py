@@ -13,7 +13,6 @@ import pytest
 from msgspec.structs import replace
 
 from sizewise.app.services import open_services
-from sizewise.auth.api_keys import NewKey
 from sizewise.auth.authenticator import Authenticator, generate_key, load_or_create_admin_token
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES, expand_actions
 from sizewise.auth.revocation import RevocationMiddleware
@@ -50,12 +49,9 @@ SESSION = Session(
 MEMBER = tuple(Membership("local", "us-ada", project, "developer") for project in ("A", "B"))
 
 
-def test_a_key_is_its_owner_and_carries_what_it_may(tmp_path: Path) -> None:
-    async def scene() -> NewKey:
-        return await services.api_keys.create("shop", "web", ["ask", "read"], data_class="internal")
-
+async def test_a_key_is_its_owner_and_carries_what_it_may(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        made = asyncio.run(scene())
+        made = await services.api_keys.create("shop", "web", ["ask", "read"], data_class="internal")
         principal = services.api_keys.authenticator.authenticate(made.text)
         assert services.api_keys.authenticator.is_valid(principal)
     assert (principal.tenant, principal.project, principal.name, principal.data_class) == (
@@ -80,19 +76,19 @@ def test_only_the_whole_key_opens(tmp_path: Path) -> None:
             assert not wrong.strip() or wrong not in refused.value.message
 
 
-def test_no_file_under_the_home_holds_a_key_but_the_admin_token(tmp_path: Path) -> None:
+async def test_no_file_under_the_home_holds_a_key_but_the_admin_token(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        texts = [services.api_keys.ensure_first_key(), asyncio.run(services.api_keys.create()).text]
+        texts = [services.api_keys.ensure_first_key(), (await services.api_keys.create()).text]
         for path in tmp_path.iterdir():
             assert not any(text[11:].encode() in path.read_bytes() for text in texts), path
             assert path.stat().st_mode & 0o077 == 0, f"others can read {path.name}"
 
 
-def test_keys_survive_a_restart_and_a_revoked_one_is_refused_at_once_and_for_good(tmp_path: Path) -> None:
+async def test_keys_survive_a_restart_and_a_revoked_one_is_refused_at_once_and_for_good(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        first, second = asyncio.run(services.api_keys.create()), asyncio.run(services.api_keys.create())
+        first, second = await services.api_keys.create(), await services.api_keys.create()
         principal, version = services.api_keys.authenticator.authenticate(first.text), services.api_keys.version
-        asyncio.run(services.api_keys.revoke(first.key.id))
+        await services.api_keys.revoke(first.key.id)
         assert services.api_keys.version > version
         assert not services.api_keys.authenticator.is_valid(principal), "a stream that began before can see it"
         with pytest.raises(InvalidApiKey):
@@ -101,23 +97,23 @@ def test_keys_survive_a_restart_and_a_revoked_one_is_refused_at_once_and_for_goo
         assert services.api_keys.authenticator.authenticate(second.text).key_id == second.key.id
         with pytest.raises(InvalidApiKey):
             services.api_keys.authenticator.authenticate(first.text)
-        listed = asyncio.run(services.api_keys.list())
+        listed = await services.api_keys.list()
     assert [(key.id, key.revoked is not None) for key in listed] == [(first.key.id, True), (second.key.id, False)]
     assert {key.digest for key in listed} == {""}
 
 
-def test_a_key_of_another_tenant_cannot_be_revoked_or_seen(tmp_path: Path) -> None:
+async def test_a_key_of_another_tenant_cannot_be_revoked_or_seen(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        theirs = asyncio.run(services.api_keys.create(tenant="theirs"))
+        theirs = await services.api_keys.create(tenant="theirs")
         with pytest.raises(PathNotFound, match=theirs.key.id):
-            asyncio.run(services.api_keys.revoke(theirs.key.id, tenant="mine"))
-        assert asyncio.run(services.api_keys.list("mine")) == []
+            await services.api_keys.revoke(theirs.key.id, tenant="mine")
+        assert await services.api_keys.list("mine") == []
         assert services.api_keys.authenticator.authenticate(theirs.text).tenant == "theirs"
 
 
-def test_an_expired_key_is_refused(tmp_path: Path) -> None:
+async def test_an_expired_key_is_refused(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        made = asyncio.run(services.api_keys.create(expires=time.time_ns() // 1_000_000 + 150))
+        made = await services.api_keys.create(expires=time.time_ns() // 1_000_000 + 150)
         principal = services.api_keys.authenticator.authenticate(made.text)
         until(lambda: not services.api_keys.authenticator.is_valid(principal))
         with pytest.raises(InvalidApiKey, match="expired"):

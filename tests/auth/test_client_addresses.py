@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,19 +94,16 @@ def test_guesses_from_one_address_are_slowed_down_and_not_those_from_another(beh
     assert [guess(f"2001:db9::{n:x}") for n in range(11)] == [401] * 10 + [429], "one network of IPv6 is one address"
 
 
-def test_clients_of_ipv4_on_a_socket_of_ipv6_are_counted_apart(tmp_path: Path) -> None:
+async def test_clients_of_ipv4_on_a_socket_of_ipv6_are_counted_apart(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
         read, write = services.storage.database.read_transaction, services.storage.writer.run_transaction
         throttle = LoginThrottle("test", read, write, limits=(2, 3, 4))
 
-        async def story() -> None:
-            for _ in range(4):
-                await throttle.record_attempt("", "::ffff:192.0.2.1")
-            with pytest.raises(Busy):
-                await throttle.record_attempt("", "192.0.2.1")
-            await throttle.record_attempt("", "::ffff:192.0.2.2")
-
-        asyncio.run(story())
+        for _ in range(4):
+            await throttle.record_attempt("", "::ffff:192.0.2.1")
+        with pytest.raises(Busy):
+            await throttle.record_attempt("", "192.0.2.1")
+        await throttle.record_attempt("", "::ffff:192.0.2.2")
 
 
 def test_a_proxy_that_is_no_network_is_refused_at_start(bare: Served) -> None:

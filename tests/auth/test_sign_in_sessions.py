@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sizewise.app.services import Services, open_services
+from sizewise.app.services import open_services
 from sizewise.auth.api_keys import SERVER_PRINCIPAL
 from sizewise.auth.sign_in_sessions import SignInOrigin
 from sizewise.errors import InvalidApiKey, SignInFailed
@@ -69,8 +69,8 @@ def test_without_a_proxy_in_the_settings_nobody_says_where_they_come_from(server
     assert answer.headers["set-cookie"].startswith("sizewise=")
 
 
-def test_a_session_that_has_ended_is_not_revived_by_a_request_that_began_before(tmp_path: Path) -> None:
-    async def scene(services: Services) -> None:
+async def test_a_session_that_has_ended_is_not_revived_by_a_request_that_began_before(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
         user, sessions = await joined_user(services, "ada@example.com"), services.sessions
         held = (await sessions.start(user, 60, SignInOrigin("password"))).session
         assert (await sessions.switch_project(held, "default", SERVER_PRINCIPAL)).project == "default"
@@ -84,12 +84,9 @@ def test_a_session_that_has_ended_is_not_revived_by_a_request_that_began_before(
         with pytest.raises(InvalidApiKey, match="the session has ended"):
             await sessions.switch_project(late, "default", SERVER_PRINCIPAL)
 
+
+async def test_a_sign_in_that_began_before_the_password_changed_gives_no_session(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        asyncio.run(scene(services))
-
-
-def test_a_sign_in_that_began_before_the_password_changed_gives_no_session(tmp_path: Path) -> None:
-    async def scene(services: Services) -> None:
         user, origin = await joined_user(services, "ada@example.com"), SignInOrigin("password")
         await services.users.change_password(user, "another long sentence of mine")
         with pytest.raises(SignInFailed):
@@ -101,9 +98,6 @@ def test_a_sign_in_that_began_before_the_password_changed_gives_no_session(tmp_p
         await services.users.enable(user.id, "local", SERVER_PRINCIPAL)
         assert services.sessions.list_active("local") == []
         await services.sessions.start(user, 60, origin)
-
-    with open_services(tmp_path) as services:
-        asyncio.run(scene(services))
 
 
 def test_a_session_opens_tokens_and_graphql_alike(server: Served) -> None:

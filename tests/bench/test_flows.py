@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,27 +12,19 @@ from bench.flows.sizewise_runner import Asked, Took, walker
 
 
 @pytest.mark.long
-def test_every_graph_gives_what_it_must_by_both_ways(tmp_path: Path) -> None:
-    async def walked() -> list[Took]:
-        async with walker(tmp_path) as made:
-            ways = [
-                (*case, way) for case in CASES for way in ("memory", "durable") if case[0] != "none" or way == "memory"
-            ]
-            return [await made.walked(Asked(*each, at_once=2, seconds=0.0)) for each in ways]
-
-    found = asyncio.run(walked())
+async def test_every_graph_gives_what_it_must_by_both_ways(tmp_path: Path) -> None:
+    async with walker(tmp_path) as made:
+        ways = [(*case, way) for case in CASES for way in ("memory", "durable") if case[0] != "none" or way == "memory"]
+        found = [await made.walked(Asked(*each, at_once=2, seconds=0.0)) for each in ways]
     assert len(found) == 13 and all(took.runs == 2 and took.wall_s > 0 for took in found)
 
 
 @pytest.mark.long
-def test_a_wrong_output_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def walked() -> None:
-        async with walker(tmp_path) as made:
-            await made.walked(Asked("chain", "template", "memory", 1, 0.0))
-
+async def test_a_wrong_output_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graphs, "right", lambda graph: "other")
     with pytest.raises(AssertionError, match="chain"):
-        asyncio.run(walked())
+        async with walker(tmp_path) as made:
+            await made.walked(Asked("chain", "template", "memory", 1, 0.0))
 
 
 def test_the_peers_walk_graphs_of_the_same_size() -> None:

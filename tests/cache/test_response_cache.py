@@ -147,7 +147,7 @@ def test_another_wish_never_hits(wishes: RequestOptions) -> None:
     assert times(question(), question(None, wishes)) == 2
 
 
-def test_a_policy_beside_a_named_model_makes_no_version() -> None:
+async def test_a_policy_beside_a_named_model_makes_no_version() -> None:
     """It means nothing there, and a client may send any text."""
     planned, aliases = list[str | None](), names()
 
@@ -157,13 +157,10 @@ def test_a_policy_beside_a_named_model_makes_no_version() -> None:
 
     cached = ResponseCache(Counting(), plan, ResponseCacheSettings(ttl_s=60))
 
-    async def story() -> None:
-        for number in range(1_000):
-            await cached(question(None, RequestOptions(policy=f"any {number}"), model="here/s"), discard_events)
-        for policy in ("default", "other", "other"):
-            await cached(question(None, RequestOptions(policy=policy)), discard_events)
-
-    asyncio.run(story())
+    for number in range(1_000):
+        await cached(question(None, RequestOptions(policy=f"any {number}"), model="here/s"), discard_events)
+    for policy in ("default", "other", "other"):
+        await cached(question(None, RequestOptions(policy=policy)), discard_events)
     assert planned == [None, "default", "other"]
 
 
@@ -201,17 +198,14 @@ def test_who_wants_none_of_it_asks_anew() -> None:
     assert times(question(), question(None, none)) == 2
 
 
-def test_a_hit_says_so_and_tells_the_same_words() -> None:
+async def test_a_hit_says_so_and_tells_the_same_words() -> None:
     cached, heard = ResponseCache(Counting(), names(), ResponseCacheSettings(ttl_s=60)), list[Event]()
 
-    async def twice() -> Reply:
-        async def hear(event: Event) -> None:
-            heard.append(event)
+    async def hear(event: Event) -> None:
+        heard.append(event)
 
-        await cached(question(stream=True), discard_events)
-        return await cached(question(stream=True), hear)
-
-    reply = asyncio.run(twice())
+    await cached(question(stream=True), discard_events)
+    reply = await cached(question(stream=True), hear)
     assert reply == Counting().reply
     why = "the same request was answered 0 s ago (response cache)"
     assert heard == [ModelSelected("here/s", why, 0, "default"), TextDelta(0, "hello"), ChoiceFinished(0, "stop")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -39,68 +38,68 @@ def files(home: Path) -> bytes:
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
 
 
-def test_a_response_comes_back_also_after_a_restart_and_to_its_project_only(tmp_path: Path) -> None:
+async def test_a_response_comes_back_also_after_a_restart_and_to_its_project_only(tmp_path: Path) -> None:
     mine = stored()
     with open_services(tmp_path) as services:
-        asyncio.run(services.stored_responses.save(mine))
+        await services.stored_responses.save(mine)
     with open_services(tmp_path) as services:
-        assert asyncio.run(services.stored_responses.find("resp_1", "acme", "web")) == mine
+        assert await services.stored_responses.find("resp_1", "acme", "web") == mine
         for id, tenant, project in (("resp_2", "acme", "web"), ("resp_1", "b", "web"), ("resp_1", "acme", "b")):
-            assert asyncio.run(services.stored_responses.find(id, tenant, project)) is None
-            assert not asyncio.run(services.stored_responses.delete(id, tenant, project))
-        assert asyncio.run(services.stored_responses.delete("resp_1", "acme", "web"))
-        assert asyncio.run(services.stored_responses.find("resp_1", "acme", "web")) is None
+            assert await services.stored_responses.find(id, tenant, project) is None
+            assert not await services.stored_responses.delete(id, tenant, project)
+        assert await services.stored_responses.delete("resp_1", "acme", "web")
+        assert await services.stored_responses.find("resp_1", "acme", "web") is None
 
 
-def test_no_word_of_it_lies_open_in_the_home(tmp_path: Path) -> None:
+async def test_no_word_of_it_lies_open_in_the_home(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        asyncio.run(services.stored_responses.save(stored()))
+        await services.stored_responses.save(stored())
         open_log = files(tmp_path)
     for words in (b"body-4711", b"context-4712", b"input-4713"):
         assert words not in open_log and words not in files(tmp_path)
     assert b"resp_1" in open_log  # so the search does find what lies open
 
 
-def test_an_id_is_given_once_in_a_tenant(tmp_path: Path) -> None:
+async def test_an_id_is_given_once_in_a_tenant(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        asyncio.run(services.stored_responses.save(stored()))
-        asyncio.run(services.stored_responses.save(stored(tenant="b")))
+        await services.stored_responses.save(stored())
+        await services.stored_responses.save(stored(tenant="b"))
         with pytest.raises(Conflict):
-            asyncio.run(services.stored_responses.save(stored(project="other")))
+            await services.stored_responses.save(stored(project="other"))
 
 
-def test_one_older_than_keep_days_is_gone_before_the_chore_has_come(tmp_path: Path) -> None:
+async def test_one_older_than_keep_days_is_gone_before_the_chore_has_come(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        asyncio.run(services.stored_responses.save(stored("old", created=now() - 31 * DAY_MS)))
-        asyncio.run(services.stored_responses.save(stored("young", created=now() - 29 * DAY_MS)))
-        assert asyncio.run(services.stored_responses.find("old", "acme", "web")) is None
-        assert asyncio.run(services.stored_responses.find("young", "acme", "web"))
+        await services.stored_responses.save(stored("old", created=now() - 31 * DAY_MS))
+        await services.stored_responses.save(stored("young", created=now() - 29 * DAY_MS))
+        assert await services.stored_responses.find("old", "acme", "web") is None
+        assert await services.stored_responses.find("young", "acme", "web")
 
 
-def test_a_row_put_under_another_tenant_or_project_does_not_open(tmp_path: Path) -> None:
+async def test_a_row_put_under_another_tenant_or_project_does_not_open(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        asyncio.run(services.stored_responses.save(stored()))
+        await services.stored_responses.save(stored())
     database = open_database(sqlite_url(str(tmp_path / "sizewise.db")), [])
     with database.write() as connection:
         connection.execute(update(RESPONSES).values(tenant="thief"))
     database.close()
     with open_services(tmp_path) as services, pytest.raises(StorageError, match="moved"):
-        asyncio.run(services.stored_responses.find("resp_1", "thief", "web"))
+        await services.stored_responses.find("resp_1", "thief", "web")
 
 
-def test_without_its_key_the_keeper_says_so_and_neither_gives_nor_takes(tmp_path: Path) -> None:
+async def test_without_its_key_the_keeper_says_so_and_neither_gives_nor_takes(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
-        asyncio.run(services.stored_responses.save(stored()))
+        await services.stored_responses.save(stored())
         assert services.problem == ""
     aside = (tmp_path / "vault.key").rename(tmp_path / "aside")
     with open_services(tmp_path) as services:
         assert "vault.key" in services.problem
         with pytest.raises(EncryptionKeyUnavailable):
-            asyncio.run(services.stored_responses.find("resp_1", "acme", "web"))
+            await services.stored_responses.find("resp_1", "acme", "web")
         with pytest.raises(EncryptionKeyUnavailable):
-            asyncio.run(services.stored_responses.save(stored("resp_2")))
+            await services.stored_responses.save(stored("resp_2"))
         aside.rename(tmp_path / "vault.key")
-        assert services.problem == "" and asyncio.run(services.stored_responses.find("resp_1", "acme", "web"))
+        assert services.problem == "" and await services.stored_responses.find("resp_1", "acme", "web")
 
 
 @pytest.mark.parametrize(

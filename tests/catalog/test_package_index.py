@@ -32,13 +32,13 @@ def asked(package_index: FakePackageIndex) -> list[str]:
 
 
 @pytest.mark.parametrize("json", [True, False])
-def test_an_index_is_asked_one_page_a_wheel_and_tells_its_sha256(
+async def test_an_index_is_asked_one_page_a_wheel_and_tells_its_sha256(
     package_index: FakePackageIndex,
     tmp_path: Path,
     json: bool,
 ) -> None:
     package_index.json = json
-    told = asyncio.run(find_wheels(WANTED, load_settings(None, tmp_path / "home", {})))
+    told = await find_wheels(WANTED, load_settings(None, tmp_path / "home", {}))
     assert [each.url for each in told] == lie(package_index)
     assert told[0].sha256 == hashlib.sha256(package_index.files[f"/files/{FIRST}"]).hexdigest()
     assert asked(package_index) == PAGES

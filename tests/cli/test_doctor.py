@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -81,12 +80,10 @@ def test_no_model_is_there(home: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
+async def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
     with open_services(home) as services:
-        asyncio.run(
-            services.stored_responses.save(
-                StoredResponse("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")
-            ),
+        await services.stored_responses.save(
+            StoredResponse("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")
         )
     assert checks(home)["encryption"][0]
     (home / "vault.key").unlink()

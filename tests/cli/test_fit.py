@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def rate(home: Path, *words: str) -> float:
     return found
 
 
-def test_the_pace_is_that_which_the_model_reached_here(tmp_path: Path) -> None:
+async def test_the_pace_is_that_which_the_model_reached_here(tmp_path: Path) -> None:
     """By its self-test, then by the requests to its server, which are more."""
     (tmp_path / "self-tests.json").write_text(json.dumps({"local/smollm2-135m": TESTED}))
     tested = sizewise("fit", "smollm2-135m", home=tmp_path).out
@@ -72,7 +71,7 @@ def test_the_pace_is_that_which_the_model_reached_here(tmp_path: Path) -> None:
     with open_services(tmp_path) as services:
         pace = services.measured_paces.paces["local/smollm2-135m"]
         pace.finished.extend([attempt(prompt=100, output=51, first_s=1.0, end_s=2.0)] * 3)
-        asyncio.run(services.measured_paces.save())
+        await services.measured_paces.save()
     served = sizewise("fit", "smollm2-135m", home=tmp_path).out
     assert "wrote 50.0 tokens/s and read 100, 3 requests" in served
 

@@ -155,129 +155,112 @@ async def measure_all(store: DecisionStore, home: Path, tuned: Tuned) -> None:
         left = done.left
 
 
-def test_a_tuned_model_is_asked_about_each_kept_input_once_and_joins_the_ladder(home: Path, tmp_path: Path) -> None:
+async def test_a_tuned_model_is_asked_about_each_kept_input_once_and_joins_the_ladder(
+    home: Path, tmp_path: Path
+) -> None:
     shutil.copytree(home, tmp_path / "home")
 
-    async def work() -> None:
-        async with opened(tmp_path / "home") as store:
-            before = (await row_of(store)).looks
-            failing, rest = Tuned(fails_at=200), Tuned()
-            with pytest.raises(ModelUnavailable):
-                await measure_all(store, home, failing)
-            await measure_all(store, home, rest)
-            assert failing.asked and sorted([*failing.asked, *rest.asked]) == list(range(COUNT)), "each once"
-            await measure_all(store, home, Tuned(fails_at=0))  # asks nothing
-            row = await store.certify("t", "p", QUESTION.id)
-            proof = msgspec.json.decode(row.certificate, type=LadderCertificate)
-            assert row.looks == before + 1 and row.state == "certified"
-            assert proof.model == MODEL and proof.rungs["tuned"] > 40 and proof.certified_on > 150
-            live = await store.find(request(), QUESTION, "v")
-            assert live is not None and live.ladder is not None and live.ladder.asks == MODEL
-        async with opened(tmp_path / "home") as store:  # after a restart
-            found = await asyncio.gather(*(store.find(request(), QUESTION, "v") for _ in range(5)))
-            assert all(each is found[0] for each in found), "it is built once for all that wait"
-            assert found[0] is not None and found[0].ladder is not None and found[0].ladder.certificate == proof
-
-    asyncio.run(work())
+    async with opened(tmp_path / "home") as store:
+        before = (await row_of(store)).looks
+        failing, rest = Tuned(fails_at=200), Tuned()
+        with pytest.raises(ModelUnavailable):
+            await measure_all(store, home, failing)
+        await measure_all(store, home, rest)
+        assert failing.asked and sorted([*failing.asked, *rest.asked]) == list(range(COUNT)), "each once"
+        await measure_all(store, home, Tuned(fails_at=0))  # asks nothing
+        row = await store.certify("t", "p", QUESTION.id)
+        proof = msgspec.json.decode(row.certificate, type=LadderCertificate)
+        assert row.looks == before + 1 and row.state == "certified"
+        assert proof.model == MODEL and proof.rungs["tuned"] > 40 and proof.certified_on > 150
+        live = await store.find(request(), QUESTION, "v")
+        assert live is not None and live.ladder is not None and live.ladder.asks == MODEL
+    async with opened(tmp_path / "home") as store:  # after a restart
+        found = await asyncio.gather(*(store.find(request(), QUESTION, "v") for _ in range(5)))
+        assert all(each is found[0] for each in found), "it is built once for all that wait"
+        assert found[0] is not None and found[0].ladder is not None and found[0].ladder.certificate == proof
 
 
-def test_another_reference_ends_the_certificate_and_it_learns_anew(home: Path, tmp_path: Path) -> None:
+async def test_another_reference_ends_the_certificate_and_it_learns_anew(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path / "home")
 
-    async def work() -> None:
-        async with opened(tmp_path / "home") as store:
-            await measure_all(store, home, Tuned())
-            assert (await store.certify("t", "p", QUESTION.id)).state == "certified"
-            live = await store.find(request(), QUESTION, "another model")
-            assert live is not None and live.ladder is None
-            row = (await store.list("t", "p"))[0][0]
-            assert row.state == "void" and row.cause.startswith("the reference changed") and row.looks == 0
-            again = await store.certify("t", "p", QUESTION.id)
-            assert again.state == "void", "what the reference before answered teaches nothing"
-            back = await store.find(request(), QUESTION, "v")
-            assert back is not None and back.ladder is None, "the old certificate does not come back either"
-
-    asyncio.run(work())
+    async with opened(tmp_path / "home") as store:
+        await measure_all(store, home, Tuned())
+        assert (await store.certify("t", "p", QUESTION.id)).state == "certified"
+        live = await store.find(request(), QUESTION, "another model")
+        assert live is not None and live.ladder is None
+        row = (await store.list("t", "p"))[0][0]
+        assert row.state == "void" and row.cause.startswith("the reference changed") and row.looks == 0
+        again = await store.certify("t", "p", QUESTION.id)
+        assert again.state == "void", "what the reference before answered teaches nothing"
+        back = await store.find(request(), QUESTION, "v")
+        assert back is not None and back.ladder is None, "the old certificate does not come back either"
 
 
-def test_a_model_that_is_measured_later_changes_nothing_of_the_certificate_in_force(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as store:
-            await learn(store, EASY, EASY_TRUTH)
-            proof = await stored(store)
-            assert proof.model == proof.candidate == ""
-            await measure(store, MODEL, GUESSES)
-        async with opened(tmp_path) as store:  # after a restart
-            assert await in_use(store) == proof == await stored(store)
-            tried = await store.certify("t", "p", QUESTION.id)
-            assert tried.looks == 2 and await in_use(store) == await stored(store), "also after a try in vain"
-
-    asyncio.run(work())
+async def test_a_model_that_is_measured_later_changes_nothing_of_the_certificate_in_force(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await learn(store, EASY, EASY_TRUTH)
+        proof = await stored(store)
+        assert proof.model == proof.candidate == ""
+        await measure(store, MODEL, GUESSES)
+    async with opened(tmp_path) as store:  # after a restart
+        assert await in_use(store) == proof == await stored(store)
+        tried = await store.certify("t", "p", QUESTION.id)
+        assert tried.looks == 2 and await in_use(store) == await stored(store), "also after a try in vain"
 
 
-def test_a_certificate_is_tested_again_with_what_its_own_model_said_at_the_time(home: Path, tmp_path: Path) -> None:
+async def test_a_certificate_is_tested_again_with_what_its_own_model_said_at_the_time(
+    home: Path, tmp_path: Path
+) -> None:
     shutil.copytree(home, tmp_path / "home")
 
-    async def work() -> None:
-        async with opened(tmp_path / "home") as store:
-            await measure(store, MODEL, SHARES, COUNT - 10)
-            await store.certify("t", "p", QUESTION.id)
-            proof = await stored(store)
-            assert proof.model == proof.candidate == MODEL
-            await measure(store, MODEL, SHARES)
-            for other in ("local/second", "local/third", "local/fourth"):
-                await measure(store, other, GUESSES)
-        async with opened(tmp_path / "home") as store:
-            assert await in_use(store) == proof == await stored(store)
-
-    asyncio.run(work())
+    async with opened(tmp_path / "home") as store:
+        await measure(store, MODEL, SHARES, COUNT - 10)
+        await store.certify("t", "p", QUESTION.id)
+        proof = await stored(store)
+        assert proof.model == proof.candidate == MODEL
+        await measure(store, MODEL, SHARES)
+        for other in ("local/second", "local/third", "local/fourth"):
+            await measure(store, other, GUESSES)
+    async with opened(tmp_path / "home") as store:
+        assert await in_use(store) == proof == await stored(store)
 
 
-def test_a_certificate_is_void_where_too_few_of_its_answers_are_left(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as store:
-            await learn(store, EASY, EASY_TRUTH)
-            assert (await stored(store)).threshold is not None
-        with closing(sqlite3.connect(tmp_path / "sizewise.db")) as database, database:
-            database.execute("DELETE FROM decision_answers WHERE number > 40")
-        async with opened(tmp_path) as store:
-            live = await store.find(request(), QUESTION, "v")
-            assert live is not None and live.ladder is None
-            row = (await store.list("t", "p"))[0][0]
-            assert row == live.row and row.state == "void" and row.cause.startswith("it could not be built again")
-
-    asyncio.run(work())
+async def test_a_certificate_is_void_where_too_few_of_its_answers_are_left(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await learn(store, EASY, EASY_TRUTH)
+        assert (await stored(store)).threshold is not None
+    with closing(sqlite3.connect(tmp_path / "sizewise.db")) as database, database:
+        database.execute("DELETE FROM decision_answers WHERE number > 40")
+    async with opened(tmp_path) as store:
+        live = await store.find(request(), QUESTION, "v")
+        assert live is not None and live.ladder is None
+        row = (await store.list("t", "p"))[0][0]
+        assert row == live.row and row.state == "void" and row.cause.startswith("it could not be built again")
 
 
-def test_each_sample_counts_whichever_server_compared_it_and_however_long_that_took(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as one, opened(tmp_path) as other:
-            await learn(one, EASY, EASY_TRUTH)
-            first, second = [await server.find(request(), QUESTION, "v") for server in (one, other)]
-            assert first is not None and second is not None
-            for server, live in ((one, first), (other, second), (one, first)):
-                await server.record_sample(live, disagreed=False)
-            assert (await one.list("t", "p"))[0][0].samples == 3
-            while first.ladder is not None:
-                await one.record_sample(first, disagreed=True)
-            await other.record_sample(second, disagreed=True)
-            row = (await one.list("t", "p"))[0][0]
-            assert (row.state, row.samples) == ("void", 0), "what a ladder of before said counts for no other"
-            again = await one.find(request(), QUESTION, "v")
-            assert again is not None and again.row == row
-
-    asyncio.run(work())
+async def test_each_sample_counts_whichever_server_compared_it_and_however_long_that_took(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one, opened(tmp_path) as other:
+        await learn(one, EASY, EASY_TRUTH)
+        first, second = [await server.find(request(), QUESTION, "v") for server in (one, other)]
+        assert first is not None and second is not None
+        for server, live in ((one, first), (other, second), (one, first)):
+            await server.record_sample(live, disagreed=False)
+        assert (await one.list("t", "p"))[0][0].samples == 3
+        while first.ladder is not None:
+            await one.record_sample(first, disagreed=True)
+        await other.record_sample(second, disagreed=True)
+        row = (await one.list("t", "p"))[0][0]
+        assert (row.state, row.samples) == ("void", 0), "what a ladder of before said counts for no other"
+        again = await one.find(request(), QUESTION, "v")
+        assert again is not None and again.row == row
 
 
-def test_a_question_whose_answers_have_expired_is_deleted_with_its_instructions(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as store:
-            await learn(store, EASY[:2], EASY_TRUTH[:2])
-            with closing(database_of(tmp_path)) as database:
-                for expired, left in ((1, 1), (2, 0)):
-                    with database.write() as connection:
-                        connection.execute(delete(tables.ANSWERS).where(tables.ANSWERS.c.number == expired))
-                        assert not tables.delete_unanswered(connection)
-                    assert len(await store.list("t", "p")) == left
-
-    asyncio.run(work())
+async def test_a_question_whose_answers_have_expired_is_deleted_with_its_instructions(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await learn(store, EASY[:2], EASY_TRUTH[:2])
+        with closing(database_of(tmp_path)) as database:
+            for expired, left in ((1, 1), (2, 0)):
+                with database.write() as connection:
+                    connection.execute(delete(tables.ANSWERS).where(tables.ANSWERS.c.number == expired))
+                    assert not tables.delete_unanswered(connection)
+                assert len(await store.list("t", "p")) == left

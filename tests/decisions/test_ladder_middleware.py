@@ -106,57 +106,50 @@ async def answer_counts(store: DecisionStore) -> list[int]:
     return sorted((count for *_, count in await store.list("t", "p")), reverse=True)
 
 
-def test_a_certificate_that_ends_while_a_request_waits_for_its_vector_sends_it_up(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with certified(tmp_path) as store:
-            ends = [False]
-            asked, version = asked_by(request("a new text")), plan_fingerprint(PLAN)
+async def test_a_certificate_that_ends_while_a_request_waits_for_its_vector_sends_it_up(tmp_path: Path) -> None:
+    async with certified(tmp_path) as store:
+        ends = [False]
+        asked, version = asked_by(request("a new text")), plan_fingerprint(PLAN)
 
-            async def embed(waiting: Request, text: str) -> Sequence[float]:
-                if ends[0]:
-                    live = await store.find(waiting, asked.question, version)
-                    assert live is not None and live.ladder is not None
-                    while live.ladder is not None:  # drift, seen by others meanwhile
-                        await store.record_sample(live, disagreed=True)
-                return await one_vector(waiting, text)
+        async def embed(waiting: Request, text: str) -> Sequence[float]:
+            if ends[0]:
+                live = await store.find(waiting, asked.question, version)
+                assert live is not None and live.ladder is not None
+                while live.ladder is not None:  # drift, seen by others meanwhile
+                    await store.record_sample(live, disagreed=True)
+            return await one_vector(waiting, text)
 
-            ladders = ladders_of(store, embed=embed)
-            before = await ladders(request("a new text"), ignore)
-            assert before.model.startswith("decisions/") and before.text == f'"option {TRUTH[0]}"'
-            ends[0] = True
-            assert (await ladders(request("another"), ignore)).model == "large"
-
-    asyncio.run(work())
+        ladders = ladders_of(store, embed=embed)
+        before = await ladders(request("a new text"), ignore)
+        assert before.model.startswith("decisions/") and before.text == f'"option {TRUTH[0]}"'
+        ends[0] = True
+        assert (await ladders(request("another"), ignore)).model == "large"
 
 
-def test_a_request_for_more_quality_than_is_certified_goes_up_and_teaches_nothing(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with certified(tmp_path) as store:
-            ladders, before = ladders_of(store), await answer_counts(store)
-            assert (await ladders(request("a text"), ignore)).model.startswith("decisions/")
-            better = request("a text", RequestOptions(min_quality=0.99))
-            assert (await ladders(better, ignore)).model == "large"
-            assert await answer_counts(store) == before
-            enough = request("a text", RequestOptions(min_quality=0.9))
-            assert (await ladders(enough, ignore)).model == "large", "a ladder of its own, which begins large"
-            assert await answer_counts(store) == [*before, 1]
-
-    asyncio.run(work())
+async def test_a_request_for_more_quality_than_is_certified_goes_up_and_teaches_nothing(tmp_path: Path) -> None:
+    async with certified(tmp_path) as store:
+        ladders, before = ladders_of(store), await answer_counts(store)
+        assert (await ladders(request("a text"), ignore)).model.startswith("decisions/")
+        better = request("a text", RequestOptions(min_quality=0.99))
+        assert (await ladders(better, ignore)).model == "large"
+        assert await answer_counts(store) == before
+        enough = request("a text", RequestOptions(min_quality=0.9))
+        assert (await ladders(enough, ignore)).model == "large", "a ladder of its own, which begins large"
+        assert await answer_counts(store) == [*before, 1]
 
 
-def test_each_effort_has_a_ladder_of_its_own(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with certified(tmp_path) as store:
-            ladders, before = ladders_of(store), await answer_counts(store)
-            assert (await ladders(request("a text", reasoning_effort=None), ignore)).model.startswith("decisions/")
-            for effort in ("low", "high", "high"):
-                assert (await ladders(request("a text", reasoning_effort=effort), ignore)).model == "large"
-            assert await answer_counts(store) == [*before, 2, 1]
-
-    asyncio.run(work())
+async def test_each_effort_has_a_ladder_of_its_own(tmp_path: Path) -> None:
+    async with certified(tmp_path) as store:
+        ladders, before = ladders_of(store), await answer_counts(store)
+        assert (await ladders(request("a text", reasoning_effort=None), ignore)).model.startswith("decisions/")
+        for effort in ("low", "high", "high"):
+            assert (await ladders(request("a text", reasoning_effort=effort), ignore)).model == "large"
+        assert await answer_counts(store) == [*before, 2, 1]
 
 
-def test_where_the_small_model_fails_the_reason_says_so_and_the_hard_input_teaches_nothing(tmp_path: Path) -> None:
+async def test_where_the_small_model_fails_the_reason_says_so_and_the_hard_input_teaches_nothing(
+    tmp_path: Path,
+) -> None:
     vectors, truth = stream(77, 400, noise=HARD)
     said, reasons = shares(77, truth, 0.95), list[str]()
 
@@ -164,36 +157,30 @@ def test_where_the_small_model_fails_the_reason_says_so_and_the_hard_input_teach
         assert isinstance(event, ModelSelected)
         reasons.append(event.reason)
 
-    async def work() -> None:
-        async with opened(tmp_path) as store:
-            await learn(store, HARD_VECTORS, HARD_TRUTH)
-            question = asked_by(request("a text")).question
-            await measure(store, MODEL, SHARES, id=question.id)
-            await store.certify("t", "p", question.id)
-            live = await store.find(request("a text"), question, plan_fingerprint(PLAN))
-            assert live is not None and live.ladder is not None and live.ladder.asks == MODEL
-            hard: Sequence[float] = next(
-                vector
-                for vector, of_model in zip(vectors.tolist(), said.tolist(), strict=True)
-                if live.ladder.answer("new", vector) is None and live.ladder.answer_with(vector, of_model) is not None
-            )
+    async with opened(tmp_path) as store:
+        await learn(store, HARD_VECTORS, HARD_TRUTH)
+        question = asked_by(request("a text")).question
+        await measure(store, MODEL, SHARES, id=question.id)
+        await store.certify("t", "p", question.id)
+        live = await store.find(request("a text"), question, plan_fingerprint(PLAN))
+        assert live is not None and live.ladder is not None and live.ladder.asks == MODEL
+        hard: Sequence[float] = next(
+            vector
+            for vector, of_model in zip(vectors.tolist(), said.tolist(), strict=True)
+            if live.ladder.answer("new", vector) is None and live.ladder.answer_with(vector, of_model) is not None
+        )
 
-            async def embed(waiting: Request, text: str) -> Sequence[float]:
-                return hard
+        async def embed(waiting: Request, text: str) -> Sequence[float]:
+            return hard
 
-            ladders = ladders_of(store, embed=embed, ask_model=failing_model)
-            assert (await ladders(request("a text"), listen)).model == "large"
-            assert reasons == [f"it is named; decision: the text is new, and {MODEL} failed (model_unavailable)"]
-            assert await answer_counts(store) == [COUNT]
-
-    asyncio.run(work())
+        ladders = ladders_of(store, embed=embed, ask_model=failing_model)
+        assert (await ladders(request("a text"), listen)).model == "large"
+        assert reasons == [f"it is named; decision: the text is new, and {MODEL} failed (model_unavailable)"]
+        assert await answer_counts(store) == [COUNT]
 
 
-def test_an_answer_is_learned_also_where_the_small_model_fails(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as store:
-            ladders = ladders_of(store, ask_model=failing_model, find_model=lambda asked, plan: ("next token", MODEL))
-            assert (await ladders(request("a text"), ignore)).model == "large"
-            assert await answer_counts(store) == [1]
-
-    asyncio.run(work())
+async def test_an_answer_is_learned_also_where_the_small_model_fails(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        ladders = ladders_of(store, ask_model=failing_model, find_model=lambda asked, plan: ("next token", MODEL))
+        assert (await ladders(request("a text"), ignore)).model == "large"
+        assert await answer_counts(store) == [1]

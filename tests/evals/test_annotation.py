@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -171,7 +170,7 @@ def test_a_label_that_cannot_be_is_refused_and_nothing_is_lost(server: Served) -
 
 
 @pytest.mark.long
-def test_answers_of_traffic_are_drawn_with_their_probability_and_labels_of_who_saw_more_do_not_count(
+async def test_answers_of_traffic_are_drawn_with_their_probability_and_labels_of_who_saw_more_do_not_count(
     tmp_path: Path,
 ) -> None:
     with serving(tmp_path, CONFIG) as served:
@@ -185,35 +184,32 @@ def test_answers_of_traffic_are_drawn_with_their_probability_and_labels_of_who_s
         for each in ("ann", "eve")
     )
 
-    async def scene() -> None:
-        with open_services(tmp_path) as services:
-            queues, storage = services.annotation, services.storage
-            queues.prepare({"q": drawn})()
-            feed = QueueFeed(
-                queues=queues,
-                encryption=storage.encryption,
-                read=storage.database.read_transaction,
-                leadership=services.leadership,
-                clock=lambda: time.time() + 60,
-            )
-            await feed.feed()
-            count = len(rows(tmp_path, "SELECT 1 FROM annotation_items"))
-            await feed.feed()
-            found = rows(tmp_path, "SELECT ref, rule, probability, labels FROM annotation_items")
-            assert len(found) == count and 5 <= sum(each["rule"] == "random" for each in found) <= 36
-            assert {each["probability"] for each in found if each["rule"] == "random"} == {0.5}
-            assert len({each["ref"] for each in found}) == count
-            for trace in traces:
-                await queues.saw(eve, trace)
-            for person in (ann, eve):
-                item = await queues.next(person, "q")
-                assert item is not None and CANARY in str(item.input) and CANARY in item.answers[0]
-                await queues.annotate(person, "q", item.id, {"good": "yes"})
-            judged = rows(tmp_path, "SELECT author, blind, model, kind FROM scores WHERE source = 'person'")
-            said = {(each["author"], each["blind"], each["model"], each["kind"]) for each in judged}
-            assert said == {("ann", 1, "echo/small", "record"), ("eve", 0, "echo/small", "record")}
-
-    asyncio.run(scene())
+    with open_services(tmp_path) as services:
+        queues, storage = services.annotation, services.storage
+        queues.prepare({"q": drawn})()
+        feed = QueueFeed(
+            queues=queues,
+            encryption=storage.encryption,
+            read=storage.database.read_transaction,
+            leadership=services.leadership,
+            clock=lambda: time.time() + 60,
+        )
+        await feed.feed()
+        count = len(rows(tmp_path, "SELECT 1 FROM annotation_items"))
+        await feed.feed()
+        found = rows(tmp_path, "SELECT ref, rule, probability, labels FROM annotation_items")
+        assert len(found) == count and 5 <= sum(each["rule"] == "random" for each in found) <= 36
+        assert {each["probability"] for each in found if each["rule"] == "random"} == {0.5}
+        assert len({each["ref"] for each in found}) == count
+        for trace in traces:
+            await queues.saw(eve, trace)
+        for person in (ann, eve):
+            item = await queues.next(person, "q")
+            assert item is not None and CANARY in str(item.input) and CANARY in item.answers[0]
+            await queues.annotate(person, "q", item.id, {"good": "yes"})
+        judged = rows(tmp_path, "SELECT author, blind, model, kind FROM scores WHERE source = 'person'")
+        said = {(each["author"], each["blind"], each["model"], each["kind"]) for each in judged}
+        assert said == {("ann", 1, "echo/small", "record"), ("eve", 0, "echo/small", "record")}
 
 
 @pytest.mark.long

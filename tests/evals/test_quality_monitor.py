@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
@@ -40,19 +37,10 @@ from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.recorder import RecordingMiddleware
 from tests.routing.router_harness import LARGE, SMALL
 
-T = TypeVar("T")
 NOW = time.time_ns() // 1_000_000 + 1_000
 SAMPLE = ShadowSample("local", "default", "mine", "v1", "m1", "ab" * 16, NOW, "s", "s", "l", 0.7, 0.0, "l", 0.1, 5)
 PROMISE = QualityGuarantee(0.9)
 MINE = {"mine": MonitoredPolicy("v1", "l", PROMISE), "other": MonitoredPolicy("v9", "l")}
-
-
-def with_services(home: Path, scene: Callable[[Services], Awaitable[T]]) -> T:
-    async def played() -> T:
-        with open_services(home) as services:
-            return await scene(services)
-
-    return asyncio.run(played())
 
 
 async def lost(
@@ -69,8 +57,9 @@ async def lost(
     return rang
 
 
-def test_what_was_never_sampled_is_not_measured(tmp_path: Path) -> None:
-    mine, other = with_services(tmp_path, lambda keeper: keeper.quality_monitor.policy_quality("local", MINE, 0.95))
+async def test_what_was_never_sampled_is_not_measured(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
+        mine, other = await services.quality_monitor.policy_quality("local", MINE, 0.95)
     assert (mine.policy, mine.guaranteed_quality, mine.estimate.sample_count, mine.estimate.mean_loss) == (
         "mine",
         0.9,
@@ -80,8 +69,8 @@ def test_what_was_never_sampled_is_not_measured(tmp_path: Path) -> None:
     assert (other.policy, other.guaranteed_quality, other.since, other.alarm_at) == ("other", None, None, None)
 
 
-def test_an_answer_of_the_large_model_loses_nothing_and_an_unjudged_one_is_as_the_others(tmp_path: Path) -> None:
-    async def scene(services: Services) -> None:
+async def test_an_answer_of_the_large_model_loses_nothing_and_an_unjudged_one_is_as_the_others(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
         await lost(services.quality_monitor, 1.0, 0.0, 0.0, None)
         await lost(services.quality_monitor, 1.0, given="l")
         mine, _ = await services.quality_monitor.policy_quality("local", MINE, 0.95)
@@ -96,15 +85,12 @@ def test_an_answer_of_the_large_model_loses_nothing_and_an_unjudged_one_is_as_th
         (elsewhere, _) = await services.quality_monitor.policy_quality("elsewhere", MINE, 0.95)
         assert elsewhere.estimate.sample_count == 0
 
-    with_services(tmp_path, scene)
 
-
-def test_an_alarm_rings_once_outlives_a_restart_and_ends_with_a_new_version_or_trust(tmp_path: Path) -> None:
-    async def rings(services: Services) -> None:
+async def test_an_alarm_rings_once_outlives_a_restart_and_ends_with_a_new_version_or_trust(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
         assert await lost(services.quality_monitor, *[1.0] * 10) == 1
         assert services.quality_monitor.distrust_reason("local", "mine", "v1")
-
-    async def lasts(services: Services) -> None:
+    with open_services(tmp_path) as services:
         watch = services.quality_monitor
         why = watch.distrust_reason("local", "mine", "v1")
         assert why == "the policy 'mine' missed its quality target of 0.9 on sampled answers"
@@ -118,28 +104,21 @@ def test_an_alarm_rings_once_outlives_a_restart_and_ends_with_a_new_version_or_t
         mine, _ = await watch.policy_quality("local", MINE, 0.95)
         assert (watch.distrust_reason("local", "mine", "v1"), mine.alarm_at) == ("", None)
 
-    with_services(tmp_path, rings)
-    with_services(tmp_path, lasts)
 
-
-def test_a_request_from_before_one_trusted_again_does_not_count(tmp_path: Path) -> None:
-    async def scene(services: Services) -> None:
+async def test_a_request_from_before_one_trusted_again_does_not_count(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
         await services.quality_monitor.restore_policy("local", "mine", "v1")
         old = replace(SAMPLE, worse=1.0, at=1_000)
         assert not any([await services.quality_monitor.record_sample(old, PROMISE, 0.95) for _ in range(20)])
         mine, _ = await services.quality_monitor.policy_quality("local", MINE, 0.95)
         assert mine.estimate.sample_count == 0
 
-    with_services(tmp_path, scene)
 
-
-def test_who_promised_nothing_has_an_estimate_and_no_alarm(tmp_path: Path) -> None:
-    async def scene(services: Services) -> None:
+async def test_who_promised_nothing_has_an_estimate_and_no_alarm(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
         assert await lost(services.quality_monitor, *[1.0] * 50, promise=None) == 0
         mine, _ = await services.quality_monitor.policy_quality("local", MINE, 0.95)
         assert (mine.estimate.sample_count, mine.estimate.mean_loss, mine.alarm_at) == (50, 1.0, None)
-
-    with_services(tmp_path, scene)
 
 
 def test_a_version_changes_with_options_models_and_promise() -> None:
@@ -190,8 +169,8 @@ async def answered(services: Services, trace: str, model: str, key: str, endpoin
     )
 
 
-def test_feedback_is_noted_by_model_and_the_last_word_counts(tmp_path: Path) -> None:
-    async def scene(services: Services) -> None:
+async def test_feedback_is_noted_by_model_and_the_last_word_counts(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
         mine = Principal(key_id="k1")
         await answered(services, "aa" * 16, "small", "k1")
         await answered(services, "bb" * 16, "small", "k1")
@@ -209,11 +188,9 @@ def test_feedback_is_noted_by_model_and_the_last_word_counts(tmp_path: Path) -> 
         assert said == [("small", "test", 1, 0.0), ("small", "user", 2, 0.75)]
         assert known.estimate.sample_count == 0
 
-    with_services(tmp_path, scene)
 
-
-def test_feedback_that_cannot_be_is_refused_with_a_hint(tmp_path: Path) -> None:
-    async def scene(services: Services) -> None:
+async def test_feedback_that_cannot_be_is_refused_with_a_hint(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
         mine, other, manager = (
             Principal(key_id="k1"),
             Principal(key_id="k2"),
@@ -236,8 +213,6 @@ def test_feedback_that_cannot_be_is_refused_with_a_hint(tmp_path: Path) -> None:
                 await services.scores.add(principal, ScoreDraft(trace=trace, value=1, name="user"))
             assert "sizewise records" in refused.value.hint
         assert await services.scores.add(manager, ScoreDraft(trace="aa", value=1, name="user"))
-
-    with_services(tmp_path, scene)
 
 
 def test_pairs_and_feedback_go_with_time_and_number(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.prometheus import render_metrics
 from sizewise.telemetry.record_queries import RecordFilter
 from sizewise.telemetry.recorder import RecordingMiddleware
-from tests.routing.router_harness import JUDGES, Client, asking, chat, embed, until
+from tests.routing.router_harness import JUDGES, Client, asking, chat, embed
+from tests.timeouts import until
 
 SMALL = echo_card("echo/small", parameters=100_000_000)
 LARGE = echo_card("echo/large", parameters=70_000_000_000)
@@ -121,21 +123,19 @@ class Onion:
         ]
 
 
-def played(home: Path, wanted: ShadowSettings, scene: Callable[[Onion], Awaitable[None]], **more: Any) -> None:
-    async def play() -> None:
-        with open_services(home) as services:
-            onion = Onion(services, wanted, **more)
-            await scene(onion)
-            await onion.shadows.stop()
-
-    asyncio.run(play())
+@asynccontextmanager
+async def open_onion(home: Path, settings: ShadowSettings, **more: Any) -> AsyncIterator[Onion]:
+    with open_services(home) as services:
+        onion = Onion(services, settings, **more)
+        yield onion
+        await onion.shadows.stop()
 
 
 ALL = ShadowSettings(sample_rate=1.0)
 
 
-def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         client = await onion.ask(chat(DIFFERS))
         assert client.text == "worse words"
         assert await onion.settle() == {"judged": 1}
@@ -156,11 +156,9 @@ def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) ->
         traces = {each.trace for each in (await onion.services.records.page(RecordFilter())).rows}
         assert traces == {row["trace"]}
 
-    played(tmp_path, ALL, scene)
 
-
-def test_an_answer_that_was_not_trusted_costs_the_judge_alone(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_an_answer_that_was_not_trusted_costs_the_judge_alone(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         assert (await onion.ask(chat(DOUBTED))).chosen.model == "echo/large"
         await onion.settle()
         (row,) = onion.rows()
@@ -168,29 +166,23 @@ def test_an_answer_that_was_not_trusted_costs_the_judge_alone(tmp_path: Path) ->
         assert row["trust"] < 0.5
         assert [endpoint for endpoint, _ in await onion.endpoints()] == ["chat", "judge"]
 
-    played(tmp_path, ALL, scene)
 
-
-def test_where_the_small_one_failed_it_is_asked_again_for_the_pair(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_where_the_small_one_failed_it_is_asked_again_for_the_pair(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         await onion.ask(chat("[[echo/small: fail]] one two"))
         await onion.settle()
         (row,) = onion.rows()
         assert (row["given"], row["small"], row["worse"], row["trust"]) == ("echo/large", "echo/small", None, None)
         assert row["error"] == "upstream_unreachable"
 
-    played(tmp_path, ALL, scene)
 
-
-def test_equal_answers_need_no_judge(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_equal_answers_need_no_judge(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         await onion.ask(chat("one two three"))
         await onion.settle()
         (row,) = onion.rows()
         assert (row["worse"], row["judge"]) == (0.0, "")
         assert [endpoint for endpoint, _ in await onion.endpoints()] == ["chat", "shadow"]
-
-    played(tmp_path, ALL, scene)
 
 
 @pytest.mark.parametrize(
@@ -201,13 +193,13 @@ def test_equal_answers_need_no_judge(tmp_path: Path) -> None:
         ("[[echo/small: say swapped worse]] one", "contradicted", {"unjudged": 1}),
     ],
 )
-def test_what_cannot_be_judged_is_counted_and_tells_nothing(
+async def test_what_cannot_be_judged_is_counted_and_tells_nothing(
     tmp_path: Path,
     words: str,
     error: str,
     counted: dict[str, int],
 ) -> None:
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         await onion.ask(chat(words))
         assert await onion.settle() == counted
         (row,) = onion.rows()
@@ -215,23 +207,21 @@ def test_what_cannot_be_judged_is_counted_and_tells_nothing(
         (known,) = await onion.services.quality_monitor.policy_quality("local", onion.watched, 0.95)
         assert (known.estimate.sample_count, known.estimate.undecided, known.estimate.mean_loss) == (1, 1, None)
 
-    played(tmp_path, ALL, scene)
 
-
-def test_nothing_is_drawn_without_a_share_and_what_is_not_drawn_makes_no_request(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+@pytest.mark.parametrize(("sample_rate", "draw"), [(0.0, 0.0), (0.5, 0.5)])
+async def test_nothing_is_drawn_without_a_share_and_what_is_not_drawn_makes_no_request(
+    tmp_path: Path, sample_rate: float, draw: float
+) -> None:
+    async with open_onion(tmp_path, ShadowSettings(sample_rate=sample_rate), draw=draw) as onion:
         await onion.ask(chat(DIFFERS))
         assert await onion.settle() == {}
         assert (onion.rows(), await onion.endpoints()) == ([], [("chat", "echo/small")])
 
-    played(tmp_path / "none", ShadowSettings(), scene)
-    played(tmp_path / "half", ShadowSettings(sample_rate=0.5), scene, draw=0.5)
 
-
-def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -> None:
+async def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -> None:
     image = [{"type": "image_url", "image_url": {"url": "data:,"}}]
 
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         await onion.ask(chat("one", n=2))
         await onion.ask(chat("one"), RequestOptions(min_quality=0.5))
         await onion.ask(chat(model="small"))
@@ -243,13 +233,11 @@ def test_requests_that_words_alone_do_not_compare_are_left_out(tmp_path: Path) -
             await onion.answer(asking(embed("one")), Client().send)
         assert await onion.settle() == {"unfit": 3}
 
-    played(tmp_path, ALL, scene)
 
-
-def test_the_client_has_its_answer_before_anybody_else_is_asked(tmp_path: Path) -> None:
+async def test_the_client_has_its_answer_before_anybody_else_is_asked(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL, gate=gate) as onion:
         client = await onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one"))
         assert client.text == "worse" and onion.echoes["echo/large"].request_count == 0
         await until(lambda: onion.echoes["echo/large"].request_count == 1)
@@ -259,13 +247,11 @@ def test_the_client_has_its_answer_before_anybody_else_is_asked(tmp_path: Path) 
         gate.set()
         assert await onion.settle() == {"busy": 1, "judged": 1}
 
-    played(tmp_path, ALL, scene, gate=gate)
 
-
-def test_it_waits_while_a_client_is_being_answered(tmp_path: Path) -> None:
+async def test_it_waits_while_a_client_is_being_answered(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL, gate=gate) as onion:
         other = asyncio.create_task(onion.ask(chat("[[wait]] one", model="small")))
         await until(lambda: onion.echoes["echo/small"].request_count == 1)
         await onion.ask(chat(DIFFERS))
@@ -275,13 +261,11 @@ def test_it_waits_while_a_client_is_being_answered(tmp_path: Path) -> None:
         await other
         assert await onion.settle() == {"judged": 1}
 
-    played(tmp_path, ALL, scene, gate=gate)
 
-
-def test_it_stops_for_a_client_and_begins_again(tmp_path: Path) -> None:
+async def test_it_stops_for_a_client_and_begins_again(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL, gate=gate) as onion:
         large = onion.echoes["echo/large"]
         await onion.ask(chat("[[echo/large: wait]] [[echo/small: say worse]] one"))
         await until(lambda: large.request_count == 1)  # read at once
@@ -293,13 +277,13 @@ def test_it_stops_for_a_client_and_begins_again(tmp_path: Path) -> None:
         assert large.request_count == 2
         assert ("shadow", "") in await onion.endpoints()  # what was stopped is booked too
 
-    played(tmp_path, ALL, scene, gate=gate)
 
-
-def test_where_clients_never_leave_a_moment_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_clients_never_leave_a_moment_nobody_can_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shadow_traffic, "MAX_LOCAL_ATTEMPTS", 2)
 
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         large = onion.echoes["echo/large"]
         await onion.ask(chat("[[echo/large: hang]] [[echo/small: say worse]] one"))
 
@@ -316,13 +300,11 @@ def test_where_clients_never_leave_a_moment_nobody_can_tell(tmp_path: Path, monk
         assert await onion.settle() == {"unjudged": 1}
         assert onion.rows()[0]["error"] == "busy"
 
-    played(tmp_path, ALL, scene)
 
-
-def test_a_client_that_left_is_not_compared_and_one_that_leaves_later_changes_nothing(tmp_path: Path) -> None:
+async def test_a_client_that_left_is_not_compared_and_one_that_leaves_later_changes_nothing(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL, gate=gate) as onion:
         task = asyncio.create_task(onion.ask(chat("[[wait]] one")))
         await until(lambda: onion.echoes["echo/small"].request_count == 1)
         task.cancel()
@@ -334,11 +316,9 @@ def test_a_client_that_left_is_not_compared_and_one_that_leaves_later_changes_no
         gate.set()
         assert await onion.settle() == {"judged": 1}
 
-    played(tmp_path, ALL, scene, gate=gate)
 
-
-def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         await onion.ask(chat("[[echo/large: hang]] [[echo/small: say worse]] one"))
         await until(lambda: onion.echoes["echo/large"].request_count == 1)
         await onion.shadows.stop()
@@ -347,11 +327,9 @@ def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: 
         assert (stopped.door, stopped.status) == ("shadow", 499)
         assert onion.rows() == []
 
-    played(tmp_path, ALL, scene)
 
-
-def test_the_days_money_ends_it(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_the_days_money_ends_it(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ShadowSettings(sample_rate=1.0, budget_usd_per_day="0.000003")) as onion:
         for _ in range(8):
             await onion.ask(chat("[[echo/small: say other words]] " + "one " * 60, max_tokens=60))
             await onion.settle()
@@ -363,13 +341,11 @@ def test_the_days_money_ends_it(tmp_path: Path) -> None:
         again = ShadowComparisons(onion.services.quality_monitor, onion.metrics)
         assert again.budget.remaining(3_000_000) == 3_000_000 - sum(row["cost"] for row in rows)
 
-    played(tmp_path, ShadowSettings(sample_rate=1.0, budget_usd_per_day="0.000003"), scene)
 
-
-def test_a_session_and_an_idempotency_key_stay_with_the_clients_own_request(tmp_path: Path) -> None:
+async def test_a_session_and_an_idempotency_key_stay_with_the_clients_own_request(tmp_path: Path) -> None:
     seen: list[Request] = []
 
-    async def scene(onion: Onion) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         echo = onion.echoes["echo/large"]
 
         async def noting(request: Request, send: Send) -> Reply:
@@ -396,11 +372,9 @@ def test_a_session_and_an_idempotency_key_stay_with_the_clients_own_request(tmp_
         client = await onion.ask(chat(DIFFERS, **body), options)
         assert client.chosen.model == "echo/small"
 
-    played(tmp_path, ALL, scene)
 
-
-def test_a_promise_that_breaks_is_served_by_the_large_model_until_it_is_trusted_again(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_a_promise_that_breaks_is_served_by_the_large_model_until_it_is_trusted_again(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         for _ in range(50):
             client = await onion.ask(chat(DIFFERS))
             await onion.settle()
@@ -416,16 +390,12 @@ def test_a_promise_that_breaks_is_served_by_the_large_model_until_it_is_trusted_
         assert await onion.services.quality_monitor.restore_policy("local", "default", "v1")
         assert (await onion.ask(chat(DIFFERS))).chosen.model == "echo/small"
 
-    played(tmp_path, ALL, scene)
 
-
-def test_no_word_of_it_is_kept(tmp_path: Path) -> None:
-    async def scene(onion: Onion) -> None:
+async def test_no_word_of_it_is_kept(tmp_path: Path) -> None:
+    async with open_onion(tmp_path, ALL) as onion:
         await onion.ask(chat(f"[[echo/small: say {CANARY} worse]] {CANARY} two"))
         assert await onion.settle() == {"judged": 1}
         await onion.services.records.flush()
-
-    played(tmp_path, ALL, scene)
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     with sqlite3.connect(tmp_path / "sizewise.db") as db:
         assert db.execute("SELECT count(*) FROM shadows").fetchone() == (1,)

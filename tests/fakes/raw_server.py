@@ -7,12 +7,9 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import uvloop
 
 from sizewise.data_class import Place
 from sizewise.http.client import ClientResponse, HttpClient, HttpEndpoint, HttpTimeouts
@@ -195,24 +192,3 @@ async def said(endpoint: HttpEndpoint, body: bytes = b"{}", **timeouts: float) -
     """The whole answer to a POST."""
     async with await post(endpoint, body, **timeouts) as response:
         return await response.read(1 << 30)
-
-
-async def until(what: Callable[[], object], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not what():
-            await asyncio.sleep(0.002)
-
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-def on_uvloop(work: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(work)
-
-
-def on_asyncio(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work, debug=True)
-
-
-RUNS: tuple[Run, ...] = (on_uvloop, on_asyncio)
-"""Both event loops."""

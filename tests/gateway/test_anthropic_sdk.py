@@ -157,13 +157,10 @@ def test_events_come_in_the_order_that_the_wire_promises(both: Both) -> None:
     ]
 
 
-def test_the_async_client_streams_too(both: Both) -> None:
-    async def ask() -> str:
-        async with anthropic.AsyncAnthropic(base_url=both.served.url, api_key=both.served.key) as client:
-            async with client.messages.stream(model="echo/small", max_tokens=9, messages=HELLO) as stream:
-                return "".join([text async for text in stream.text_stream])
-
-    assert asyncio.run(ask()) == "one two three"
+async def test_the_async_client_streams_too(both: Both) -> None:
+    async with anthropic.AsyncAnthropic(base_url=both.served.url, api_key=both.served.key) as client:
+        async with client.messages.stream(model="echo/small", max_tokens=9, messages=HELLO) as stream:
+            assert "".join([text async for text in stream.text_stream]) == "one two three"
 
 
 def test_headers_say_who_answered_why_and_at_what_cost(both: Both) -> None:

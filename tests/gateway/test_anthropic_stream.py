@@ -136,7 +136,7 @@ class RecordingWriter:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
+async def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
     async def broken(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         if begun:
             await out.start_stream([])
@@ -144,7 +144,7 @@ def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
 
     out, services = RecordingWriter(), SimpleNamespace(limiter=SimpleNamespace(has_limits=False))
     app = cast("Application", SimpleNamespace(environments=None, resources=SimpleNamespace(services=services)))
-    asyncio.run(handle(broken, app, read_head([], 0.0), b"", out, ERROR_FORMAT))
+    await handle(broken, app, read_head([], 0.0), b"", out, ERROR_FORMAT)
     data = out.body.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
     shown = json.loads(data)
     assert (data != out.body) is begun

@@ -76,14 +76,14 @@ def test_every_fault_has_an_end_that_is_promised() -> None:
 
 
 @pytest.mark.long
-def test_every_cell_ends_once_and_well_formed_is_on_record_and_leaves_nothing_behind(
+async def test_every_cell_ends_once_and_well_formed_is_on_record_and_leaves_nothing_behind(
     lanes: dict[Lane, Served],
     faulty: FaultyUpstream,
 ) -> None:
     every = list(cells())
     before = {lane: (held(served), resident(served)) for lane, served in lanes.items()}
     began = {lane: newest(served.home) for lane, served in lanes.items()}
-    wrong = asyncio.run(run(lanes, every))
+    wrong = await run(lanes, every)
     assert not wrong, f"{len(wrong)} of {len(every)}:\n" + "\n".join(f"{c}: {w}" for c, w in list(wrong.items())[:60])
     for lane, served in lanes.items():
         mine = [cell for cell in every if cell.endpoint.lane == lane]

@@ -151,9 +151,9 @@ def test_the_body_may_be_another(body: bytes) -> None:
     assert known(HELLO, HELLO, message(body), HELLO) == 2
 
 
-def test_a_body_too_large_is_refused_all_the_same() -> None:
+async def test_a_body_too_large_is_refused_all_the_same() -> None:
     large = message(b"x" * (BODY_BYTES + 1))
-    wire, _, known = asyncio.run(answered([HELLO, HELLO, large, HELLO], 4))
+    wire, _, known = await answered([HELLO, HELLO, large, HELLO], 4)
     assert known == 2 and re.findall(rb"HTTP/1.1 (\d+)", wire) == [b"200", b"200", b"413", b"200"]
 
 
@@ -163,16 +163,16 @@ def test_another_request_between_is_read_and_so_is_the_next() -> None:
 
 
 @pytest.mark.parametrize("begun", [HELLO[:1], HELLO[:40], HELLO[:-5], HELLO[:-1], HELLO + HELLO[:-1]])
-def test_within_another_message_a_head_is_no_head(begun: bytes) -> None:
+async def test_within_another_message_a_head_is_no_head(begun: bytes) -> None:
     pieces = [HELLO, HELLO, HELLO, begun, HELLO, HELLO]
-    short, parsed = asyncio.run(answered(pieces, 4)), asyncio.run(answered(pieces, 0))
+    short, parsed = await answered(pieces, 4), await answered(pieces, 0)
     assert short[:2] == parsed[:2] and short[2] == 1
 
 
-def test_an_offer_of_another_protocol_is_read_and_so_is_what_follows() -> None:
+async def test_an_offer_of_another_protocol_is_read_and_so_is_what_follows() -> None:
     offer = message(b"hello", (*USUAL_LINES, b"connection: upgrade", b"upgrade: another"))
     pieces = [HELLO, HELLO, HELLO, offer, HELLO, HELLO]
-    short, parsed = asyncio.run(answered(pieces, 4)), asyncio.run(answered(pieces, 0))
+    short, parsed = await answered(pieces, 4), await answered(pieces, 0)
     assert short[:2] == parsed[:2] and short[2] == 3, "before it and behind it"
 
 
@@ -187,15 +187,15 @@ def test_of_a_client_whose_every_head_is_new_soon_none_is_kept() -> None:
     assert known(*fresh, *[HELLO] * 9) == 0
 
 
-def test_a_thousand_requests_in_one_piece_are_answered_in_their_order() -> None:
+async def test_a_thousand_requests_in_one_piece_are_answered_in_their_order() -> None:
     many = b"".join([message(b"wait"), *(message(b"number %d" % n) for n in range(1000))])
-    wire, _, _ = asyncio.run(answered([many], 4, 3000))
+    wire, _, _ = await answered([many], 4, 3000)
     assert [int(n) for n in re.findall(rb"number (\d+)", wire)] == list(range(1000))
 
 
-def test_behind_the_last_request_of_a_connection_nothing_is_asked() -> None:
+async def test_behind_the_last_request_of_a_connection_nothing_is_asked() -> None:
     last = message(b"hello", (*USUAL_LINES, b"connection: close"))
-    wire, closed, _ = asyncio.run(answered([HELLO, last + HELLO + HELLO], 4))
+    wire, closed, _ = await answered([HELLO, last + HELLO + HELLO], 4)
     assert closed and wire.count(b"HTTP/1.1 200") == 2
 
 

@@ -234,24 +234,21 @@ def test_embeddings_are_vectors_in_the_order_of_their_texts(client: OpenAI, serv
     assert together.usage.prompt_tokens == 2 and len(alone.data[0].embedding) == 8
 
 
-def test_many_at_once_get_each_their_own_answer(server: Served) -> None:
-    async def main() -> None:
-        async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
+async def test_many_at_once_get_each_their_own_answer(server: Served) -> None:
+    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
 
-            async def whole(number: int) -> str:
-                messages: Any = [{"role": "user", "content": f"number {number} [[slow 0.05]]"}]
-                reply = await client.chat.completions.create(model="echo/small", messages=messages)
-                return reply.choices[0].message.content or ""
+        async def whole(number: int) -> str:
+            messages: Any = [{"role": "user", "content": f"number {number} [[slow 0.05]]"}]
+            reply = await client.chat.completions.create(model="echo/small", messages=messages)
+            return reply.choices[0].message.content or ""
 
-            async def streamed(number: int) -> str:
-                messages: Any = [{"role": "user", "content": f"number {number} [[pace 0.01]]"}]
-                stream = await client.chat.completions.create(model="echo/small", messages=messages, stream=True)
-                return said([chunk async for chunk in stream])
+        async def streamed(number: int) -> str:
+            messages: Any = [{"role": "user", "content": f"number {number} [[pace 0.01]]"}]
+            stream = await client.chat.completions.create(model="echo/small", messages=messages, stream=True)
+            return said([chunk async for chunk in stream])
 
-            answers = await asyncio.gather(*(ask(number) for number in range(20) for ask in (whole, streamed)))
-            assert answers == [f"number {number}" for number in range(20) for _ in range(2)]
-
-    asyncio.run(main())
+        answers = await asyncio.gather(*(ask(number) for number in range(20) for ask in (whole, streamed)))
+        assert answers == [f"number {number}" for number in range(20) for _ in range(2)]
 
 
 @pytest.mark.parametrize(

@@ -245,13 +245,10 @@ def test_the_stream_helper_accumulates_to_the_final_response(all: All) -> None:
         assert snapshots and final.status == "completed" and snapshots[-1] in final.output_text
 
 
-def test_the_async_client_streams_too(all: All) -> None:
-    async def ask() -> str:
-        async with AsyncOpenAI(base_url=f"{all.served.url}/v1", api_key=all.served.key) as client:
-            async with client.responses.stream(model="echo/small", input="one two") as stream:
-                return (await stream.get_final_response()).output_text
-
-    assert asyncio.run(ask()) == "one two"
+async def test_the_async_client_streams_too(all: All) -> None:
+    async with AsyncOpenAI(base_url=f"{all.served.url}/v1", api_key=all.served.key) as client:
+        async with client.responses.stream(model="echo/small", input="one two") as stream:
+            assert (await stream.get_final_response()).output_text == "one two"
 
 
 class Place(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -73,16 +72,16 @@ def context(*permissions: str) -> RequestContext:
     )
 
 
-def test_a_field_in_the_schema_and_a_function_of_its_name_are_served(tmp_path: Path) -> None:
+async def test_a_field_in_the_schema_and_a_function_of_its_name_are_served(tmp_path: Path) -> None:
     made, auditor = served(module(tmp_path)), context("read_audit")
-    result = asyncio.run(graphql(made.schema, QUERY, context_value=auditor))
+    result = await graphql(made.schema, QUERY, context_value=auditor)
     assert result.data == {"sealedEnvelopes": [{"name": "ada", "rows": 7}]}
     assert ("Query", "sealedEnvelopes") in visible_fields(auditor.principal, made.resolvers)
 
 
-def test_its_permission_is_enforced_and_hides_it(tmp_path: Path) -> None:
+async def test_its_permission_is_enforced_and_hides_it(tmp_path: Path) -> None:
     made, stranger = served(module(tmp_path)), context("read_keys")
-    result = asyncio.run(graphql(made.schema, QUERY, context_value=stranger))
+    result = await graphql(made.schema, QUERY, context_value=stranger)
     assert result.errors is not None and isinstance(result.errors[0].original_error, Forbidden)
     assert "`read_audit`" in result.errors[0].message
     seen = visible_fields(stranger.principal, made.resolvers)

@@ -14,10 +14,8 @@ from sizewise.http.egress import EgressPolicy
 from tests.fakes.raw_server import (
     CHUNKED,
     OK,
-    RUNS,
     Peer,
     RawServer,
-    Run,
     Turn,
     answers,
     facing,
@@ -25,34 +23,26 @@ from tests.fakes.raw_server import (
     once,
     post,
     said,
-    until,
 )
-
-run = pytest.fixture(params=RUNS)(lambda request: request.param)
-
-
-def test_a_closed_port_is_named_and_the_path_is_not(run: Run) -> None:
-    async def main() -> None:
-        async with facing(answers(OK)) as (raw, _):
-            pass  # closed now, and so free
-        async with HttpClient(EgressPolicy({raw.url: "machine"}, {"public": "anyone"})) as client:
-            with pytest.raises(UpstreamUnreachable, match="connection refused") as refused:
-                await client.endpoint(raw.url).request("GET", "/secret-path", purpose="test", data_class="public")
-            assert f"127.0.0.1:{raw.port}" in refused.value.message
-            assert "secret" not in refused.value.message
-
-    run(main())
+from tests.timeouts import until
 
 
-def test_a_host_that_cannot_have_an_address_is_named(run: Run) -> None:
+async def test_a_closed_port_is_named_and_the_path_is_not() -> None:
+    async with facing(answers(OK)) as (raw, _):
+        pass  # closed now, and so free
+    async with HttpClient(EgressPolicy({raw.url: "machine"}, {"public": "anyone"})) as client:
+        with pytest.raises(UpstreamUnreachable, match="connection refused") as refused:
+            await client.endpoint(raw.url).request("GET", "/secret-path", purpose="test", data_class="public")
+        assert f"127.0.0.1:{raw.port}" in refused.value.message
+        assert "secret" not in refused.value.message
+
+
+async def test_a_host_that_cannot_have_an_address_is_named() -> None:
     url = f"http://{'a' * 64}.example"
 
-    async def main() -> None:
-        async with HttpClient(EgressPolicy({url: "anyone"}, {"public": "anyone"})) as client:
-            with pytest.raises(UpstreamUnreachable, match="cannot be resolved"):
-                await client.endpoint(url).request("GET", "/", purpose="test", data_class="public")
-
-    run(main())
+    async with HttpClient(EgressPolicy({url: "anyone"}, {"public": "anyone"})) as client:
+        with pytest.raises(UpstreamUnreachable, match="cannot be resolved"):
+            await client.endpoint(url).request("GET", "/", purpose="test", data_class="public")
 
 
 async def _closes(peer: Peer) -> None:
@@ -66,14 +56,11 @@ async def _resets(peer: Peer) -> None:
 
 @pytest.mark.parametrize("turn", [_closes, _resets])
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_new_connection_without_an_answer_is_not_asked_twice(run: Run, turn: Turn, method: str) -> None:
-    async def main() -> None:
-        async with facing(turn) as (raw, endpoint):
-            with pytest.raises(UpstreamUnreachable, match="without a response"):
-                await get(endpoint, method=method)
-            assert len(raw.seen) == 1
-
-    run(main())
+async def test_a_new_connection_without_an_answer_is_not_asked_twice(turn: Turn, method: str) -> None:
+    async with facing(turn) as (raw, endpoint):
+        with pytest.raises(UpstreamUnreachable, match="without a response"):
+            await get(endpoint, method=method)
+        assert len(raw.seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -87,7 +74,7 @@ def test_a_new_connection_without_an_answer_is_not_asked_twice(run: Run, turn: T
     ],
 )
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_an_answer_cut_short_is_never_an_end(run: Run, head: bytes, how: str) -> None:
+async def test_an_answer_cut_short_is_never_an_end(head: bytes, how: str) -> None:
     async def turn(peer: Peer) -> None:
         await peer.hear()
         await peer.say(head + (b"abc" if head.endswith(b"\n") and head != CHUNKED else b""))
@@ -97,27 +84,21 @@ def test_an_answer_cut_short_is_never_an_end(run: Run, head: bytes, how: str) ->
 
     cut = asyncio.Event()
 
-    async def main() -> None:
-        async with facing(turn) as (_, endpoint):
-            asyncio.get_running_loop().call_later(0.02, cut.set)
-            with pytest.raises(UpstreamProtocolError, match="in the middle of its response"):
-                await said(endpoint)
-
-    run(main())
+    async with facing(turn) as (_, endpoint):
+        asyncio.get_running_loop().call_later(0.02, cut.set)
+        with pytest.raises(UpstreamProtocolError, match="in the middle of its response"):
+            await said(endpoint)
 
 
-def test_what_came_before_a_cut_is_read_before_the_error(run: Run) -> None:
-    async def main() -> None:
-        async with facing(once(CHUNKED + b"3\r\nabc\r\n")) as (_, endpoint), await post(endpoint) as response:
-            assert await response.read_chunk() == b"abc"
-            for _ in range(2):
-                with pytest.raises(UpstreamProtocolError):
-                    await response.read_chunk()
-
-    run(main())
+async def test_what_came_before_a_cut_is_read_before_the_error() -> None:
+    async with facing(once(CHUNKED + b"3\r\nabc\r\n")) as (_, endpoint), await post(endpoint) as response:
+        assert await response.read_chunk() == b"abc"
+        for _ in range(2):
+            with pytest.raises(UpstreamProtocolError):
+                await response.read_chunk()
 
 
-def test_a_reset_is_no_end_where_only_the_close_ends_the_body(run: Run) -> None:
+async def test_a_reset_is_no_end_where_only_the_close_ends_the_body() -> None:
     async def turn(peer: Peer) -> None:
         await peer.hear()
         await peer.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
@@ -126,13 +107,10 @@ def test_a_reset_is_no_end_where_only_the_close_ends_the_body(run: Run) -> None:
 
     read: list[bytes] = []
 
-    async def main() -> None:
-        async with facing(turn) as (_, endpoint), await post(endpoint) as response:
-            read.append(await response.read_chunk())
-            with pytest.raises(UpstreamProtocolError):
-                await response.read_chunk()
-
-    run(main())
+    async with facing(turn) as (_, endpoint), await post(endpoint) as response:
+        read.append(await response.read_chunk())
+        with pytest.raises(UpstreamProtocolError):
+            await response.read_chunk()
 
 
 @pytest.mark.parametrize(
@@ -153,13 +131,10 @@ def test_a_reset_is_no_end_where_only_the_close_ends_the_body(run: Run) -> None:
         b"HTTP/1.1 200 OK\r\n" + b"x-many: 1\r\n" * 10_000 + b"content-length: 2\r\n\r\nok",
     ],
 )
-def test_what_is_no_http_is_garbled(run: Run, reply: bytes) -> None:
-    async def main() -> None:
-        async with facing(once(reply)) as (_, endpoint):
-            with pytest.raises(UpstreamProtocolError, match=r"127\.0\.0\.1"):
-                await said(endpoint)
-
-    run(main())
+async def test_what_is_no_http_is_garbled(reply: bytes) -> None:
+    async with facing(once(reply)) as (_, endpoint):
+        with pytest.raises(UpstreamProtocolError, match=r"127\.0\.0\.1"):
+            await said(endpoint)
 
 
 @pytest.mark.parametrize(
@@ -173,64 +148,52 @@ def test_what_is_no_http_is_garbled(run: Run, reply: bytes) -> None:
         (CHUNKED + b"0\r\n", b"x: a\r\n"),
     ],
 )
-def test_a_head_or_trailer_without_end_is_cut_off(run: Run, begin: bytes, again: bytes) -> None:
+async def test_a_head_or_trailer_without_end_is_cut_off(begin: bytes, again: bytes) -> None:
     async def turn(peer: Peer) -> None:
         await peer.hear()
         await peer.say(begin)
         while True:
             await peer.say(again * 1000)
 
-    async def main() -> None:
-        async with facing(turn) as (_, endpoint):
-            with pytest.raises(UpstreamProtocolError, match="bytes of headers"):
-                await said(endpoint)
-
-    run(main())
+    async with facing(turn) as (_, endpoint):
+        with pytest.raises(UpstreamProtocolError, match="bytes of headers"):
+            await said(endpoint)
 
 
-def test_who_speaks_without_being_asked_is_not_asked(run: Run) -> None:
+async def test_who_speaks_without_being_asked_is_not_asked() -> None:
     async def turn(peer: Peer) -> None:
         await peer.say(b"220 mail.example ESMTP\r\n")
         await peer.left()
 
-    async def main() -> None:
-        async with facing(turn) as (_, endpoint):
-            with pytest.raises(UpstreamProtocolError):
-                await said(endpoint)
-
-    run(main())
+    async with facing(turn) as (_, endpoint):
+        with pytest.raises(UpstreamProtocolError):
+            await said(endpoint)
 
 
 # Kept connections that the server has given up
 
 
-def test_a_connection_closed_while_idle_is_replaced_and_nothing_is_sent_twice(run: Run) -> None:
+async def test_a_connection_closed_while_idle_is_replaced_and_nothing_is_sent_twice() -> None:
     async def turn(peer: Peer) -> None:
         await peer.hear()
         await peer.say(OK)  # and closes, without having said so
 
-    async def main() -> None:
-        async with facing(turn) as (raw, endpoint):
-            for _ in range(50):
-                assert await said(endpoint) == b"ok"
-            assert len(raw.seen) == 50
-
-    run(main())
+    async with facing(turn) as (raw, endpoint):
+        for _ in range(50):
+            assert await said(endpoint) == b"ok"
+        assert len(raw.seen) == 50
 
 
-def test_a_server_that_was_started_anew_is_asked_again(run: Run) -> None:
-    async def main() -> None:
-        async with facing(answers(OK)) as (raw, endpoint):
-            await asyncio.gather(*(said(endpoint) for _ in range(5)))
-            for peer in raw.peers:
-                peer.reset()
-            await until(lambda: all(peer.gone.is_set() for peer in raw.peers))
-            assert [await said(endpoint) for _ in range(5)] == [b"ok"] * 5
-
-    run(main())
+async def test_a_server_that_was_started_anew_is_asked_again() -> None:
+    async with facing(answers(OK)) as (raw, endpoint):
+        await asyncio.gather(*(said(endpoint) for _ in range(5)))
+        for peer in raw.peers:
+            peer.reset()
+        await until(lambda: all(peer.gone.is_set() for peer in raw.peers))
+        assert [await said(endpoint) for _ in range(5)] == [b"ok"] * 5
 
 
-def test_a_connection_closed_this_very_moment_is_seen_as_closed(run: Run) -> None:
+async def test_a_connection_closed_this_very_moment_is_seen_as_closed() -> None:
     """Closed while our event loop is busy elsewhere: only the kernel knows."""
     close, closed = threading.Event(), threading.Event()
 
@@ -243,19 +206,16 @@ def test_a_connection_closed_this_very_moment_is_seen_as_closed(run: Run) -> Non
             peer.close()
             closed.set()
 
-    async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            serving = asyncio.create_task(asyncio.to_thread(serve, listening))
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            async with HttpClient(EgressPolicy({url: "machine"}, {"public": "anyone"})) as client:
-                endpoint = client.endpoint(url)
-                assert await said(endpoint) == b"ok"
-                close.set()
-                closed.wait(60)
-                assert await said(endpoint) == b"ok"
-            await serving
-
-    run(main())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = asyncio.create_task(asyncio.to_thread(serve, listening))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with HttpClient(EgressPolicy({url: "machine"}, {"public": "anyone"})) as client:
+            endpoint = client.endpoint(url)
+            assert await said(endpoint) == b"ok"
+            close.set()
+            closed.wait(60)
+            assert await said(endpoint) == b"ok"
+        await serving
 
 
 def _second_unanswered(how: str) -> Turn:
@@ -274,28 +234,22 @@ def _second_unanswered(how: str) -> Turn:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_post_that_may_have_been_worked_on_is_not_sent_again(run: Run, how: str) -> None:
-    async def main() -> None:
-        async with facing(_second_unanswered(how)) as (raw, endpoint):
-            assert await said(endpoint) == b"ok"
-            with pytest.raises(UpstreamUnreachable, match="without a response"):
-                await said(endpoint)
-            assert len(raw.seen) == 2
-            assert await said(endpoint) == b"ok"
-
-    run(main())
+async def test_a_post_that_may_have_been_worked_on_is_not_sent_again(how: str) -> None:
+    async with facing(_second_unanswered(how)) as (raw, endpoint):
+        assert await said(endpoint) == b"ok"
+        with pytest.raises(UpstreamUnreachable, match="without a response"):
+            await said(endpoint)
+        assert len(raw.seen) == 2
+        assert await said(endpoint) == b"ok"
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_get_is_sent_again_on_a_new_connection(run: Run, how: str) -> None:
-    async def main() -> None:
-        async with facing(_second_unanswered(how)) as (raw, endpoint):
-            for _ in range(2):
-                async with await get(endpoint) as response:
-                    assert await response.read(9) == b"ok"
-            assert (len(raw.seen), len(raw.peers)) == (3, 2)
-
-    run(main())
+async def test_a_get_is_sent_again_on_a_new_connection(how: str) -> None:
+    async with facing(_second_unanswered(how)) as (raw, endpoint):
+        for _ in range(2):
+            async with await get(endpoint) as response:
+                assert await response.read(9) == b"ok"
+        assert (len(raw.seen), len(raw.peers)) == (3, 2)
 
 
 # Deadlines
@@ -338,54 +292,44 @@ async def _stops(peer: Peer) -> None:
         (_drips, "total", "did not finish within 0.1 s"),
     ],
 )
-def test_a_deadline_that_passes_is_named_and_the_upstream_let_go(
-    run: Run,
+async def test_a_deadline_that_passes_is_named_and_the_upstream_let_go(
     turn: Turn,
     deadline: str,
     words: str,
 ) -> None:
-    async def main() -> None:
-        async with facing(turn) as (raw, endpoint):
-            begun = asyncio.get_running_loop().time()
-            with pytest.raises(UpstreamTimeout, match=words):
-                await said(endpoint, b"{}", **{deadline: 0.1})
-            assert asyncio.get_running_loop().time() - begun > 0.09
-            await until(raw.peers[0].gone.is_set)
-
-    run(main())
+    async with facing(turn) as (raw, endpoint):
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(UpstreamTimeout, match=words):
+            await said(endpoint, b"{}", **{deadline: 0.1})
+        assert asyncio.get_running_loop().time() - begun > 0.09
+        await until(raw.peers[0].gone.is_set)
 
 
-def test_a_deadline_far_off_does_not_hide_a_near_one(run: Run) -> None:
+async def test_a_deadline_far_off_does_not_hide_a_near_one() -> None:
     async def turn(peer: Peer) -> None:
         await peer.hear()
         await peer.say(OK)
         await peer.hear()
         await peer.left()
 
-    async def main() -> None:
-        async with facing(turn) as (raw, endpoint):
-            assert await said(endpoint, first_byte=60.0) == b"ok"
-            with pytest.raises(UpstreamTimeout):
-                await said(endpoint, first_byte=0.05)
-            assert len(raw.peers) == 1
-
-    run(main())
+    async with facing(turn) as (raw, endpoint):
+        assert await said(endpoint, first_byte=60.0) == b"ok"
+        with pytest.raises(UpstreamTimeout):
+            await said(endpoint, first_byte=0.05)
+        assert len(raw.peers) == 1
 
 
-def test_a_full_pool_is_waited_for_no_longer_than_to_connect(run: Run) -> None:
-    async def main() -> None:
-        async with facing(_stops, pool=1) as (_, endpoint):
-            async with await post(endpoint):
-                with pytest.raises(Busy, match=r"are in use, and none became free within 0\.05 s") as refused:
-                    await post(endpoint, connect=0.05)
-                assert refused.value.retry_after == 1
-            with pytest.raises(UpstreamTimeout, match="sent nothing for"):  # the place is free again
-                await said(endpoint, between_bytes=0.05)
-
-    run(main())
+async def test_a_full_pool_is_waited_for_no_longer_than_to_connect() -> None:
+    async with facing(_stops, pool=1) as (_, endpoint):
+        async with await post(endpoint):
+            with pytest.raises(Busy, match=r"are in use, and none became free within 0\.05 s") as refused:
+                await post(endpoint, connect=0.05)
+            assert refused.value.retry_after == 1
+        with pytest.raises(UpstreamTimeout, match="sent nothing for"):  # the place is free again
+            await said(endpoint, between_bytes=0.05)
 
 
-def test_who_would_wait_longer_than_to_connect_by_the_measured_pace_is_told_at_once(run: Run) -> None:
+async def test_who_would_wait_longer_than_to_connect_by_the_measured_pace_is_told_at_once() -> None:
     """The line moves once in 0.2 s. Whoever waited would be refused with other words, and later."""
 
     async def turn(peer: Peer) -> None:
@@ -393,47 +337,38 @@ def test_who_would_wait_longer_than_to_connect_by_the_measured_pace_is_told_at_o
             await asyncio.sleep(0.2)
             await peer.say(OK)
 
-    async def main() -> None:
-        async with facing(turn, pool=1) as (_, endpoint):
-            waiting = [asyncio.create_task(said(endpoint)) for _ in range(4)]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            with pytest.raises(Busy, match="are in use, and none becomes free for about") as refused:
-                await post(endpoint, connect=0.15)
-            assert refused.value.retry_after == 1
-            assert await asyncio.gather(*waiting) == [b"ok"] * 4
-            assert await said(endpoint) == b"ok", "the line is gone"
-
-    run(main())
+    async with facing(turn, pool=1) as (_, endpoint):
+        waiting = [asyncio.create_task(said(endpoint)) for _ in range(4)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(Busy, match="are in use, and none becomes free for about") as refused:
+            await post(endpoint, connect=0.15)
+        assert refused.value.retry_after == 1
+        assert await asyncio.gather(*waiting) == [b"ok"] * 4
+        assert await said(endpoint) == b"ok", "the line is gone"
 
 
-def test_who_gives_up_waiting_leaves_his_place_to_the_next(run: Run) -> None:
-    async def main() -> None:
-        async with facing(answers(OK), pool=1) as (raw, endpoint):
-            first = await post(endpoint)
-            waiting = [asyncio.create_task(said(endpoint)) for _ in range(6)]
-            await asyncio.sleep(0)
-            first.close()  # gives its connection to the first in line
-            for task in waiting[::2]:
-                task.cancel()
-            got = await asyncio.gather(*waiting, return_exceptions=True)
-            assert got[1::2] == [b"ok"] * 3
-            assert len(raw.peers) <= 4
-
-    run(main())
+async def test_who_gives_up_waiting_leaves_his_place_to_the_next() -> None:
+    async with facing(answers(OK), pool=1) as (raw, endpoint):
+        first = await post(endpoint)
+        waiting = [asyncio.create_task(said(endpoint)) for _ in range(6)]
+        await asyncio.sleep(0)
+        first.close()  # gives its connection to the first in line
+        for task in waiting[::2]:
+            task.cancel()
+        got = await asyncio.gather(*waiting, return_exceptions=True)
+        assert got[1::2] == [b"ok"] * 3
+        assert len(raw.peers) <= 4
 
 
-def test_closing_the_client_hangs_up_on_everyone(run: Run) -> None:
-    async def main() -> None:
-        async with (
-            RawServer(_stops) as raw,
-            HttpClient(EgressPolicy({raw.url: "anyone"}, {"public": "anyone"})) as client,
-        ):
-            response = await post(client.endpoint(raw.url))
-            assert await response.read_chunk() == b"a"
-            await client.close()
-            async with asyncio.timeout(60):
-                await raw.peers[0].gone.wait()
-            with pytest.raises(UpstreamProtocolError):
-                await response.read_chunk()
-
-    run(main())
+async def test_closing_the_client_hangs_up_on_everyone() -> None:
+    async with (
+        RawServer(_stops) as raw,
+        HttpClient(EgressPolicy({raw.url: "anyone"}, {"public": "anyone"})) as client,
+    ):
+        response = await post(client.endpoint(raw.url))
+        assert await response.read_chunk() == b"a"
+        await client.close()
+        async with asyncio.timeout(60):
+            await raw.peers[0].gone.wait()
+        with pytest.raises(UpstreamProtocolError):
+            await response.read_chunk()

@@ -16,33 +16,27 @@ class Holder:
         self._said.append(self._name)
 
 
-def test_all_of_a_turn_leaves_behind_its_other_work_and_in_order() -> None:
+async def test_all_of_a_turn_leaves_behind_its_other_work_and_in_order() -> None:
     said: list[str] = []
 
-    async def work() -> None:
-        cork = WriteCoalescer()
-        for name in ("first", "second", "third"):
-            cork(Holder(name, said))
-        said.append("work")
-        await asyncio.sleep(0)
-        cork(Holder("next turn", said))
-        await asyncio.sleep(0)
-
-    asyncio.run(work())
+    cork = WriteCoalescer()
+    for name in ("first", "second", "third"):
+        cork(Holder(name, said))
+    said.append("work")
+    await asyncio.sleep(0)
+    cork(Holder("next turn", said))
+    await asyncio.sleep(0)
     assert said == ["work", "first", "second", "third", "next turn"]
 
 
-def test_who_cannot_wait_makes_all_leave_and_nobody_leaves_twice() -> None:
+async def test_who_cannot_wait_makes_all_leave_and_nobody_leaves_twice() -> None:
     said: list[str] = []
 
-    async def work() -> None:
-        cork = WriteCoalescer()
-        cork(Holder("held", said))
-        cork.flush()
-        said.append("at once")
-        cork(Holder("later", said))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-    asyncio.run(work())
+    cork = WriteCoalescer()
+    cork(Holder("held", said))
+    cork.flush()
+    said.append("at once")
+    cork(Holder("later", said))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     assert said == ["held", "at once", "later"]

@@ -78,17 +78,14 @@ async def connected() -> tuple[Channel[messages.ToStore], asyncio.StreamReader, 
     return Channel(reader, writer, TO_STORE), far_reader, far_writer
 
 
-def test_what_is_sent_at_once_is_one_frame() -> None:
-    async def run() -> None:
-        channel, far, writer = await connected()
-        for number in range(100):
-            channel.send(Flush(number))
-        (length,) = messages.FRAME_HEADER.unpack(await far.readexactly(4))
-        assert TO_WORKER.decode(await far.readexactly(length)) == [Flush(number) for number in range(100)]
-        channel.close()
-        writer.close()
-
-    asyncio.run(run())
+async def test_what_is_sent_at_once_is_one_frame() -> None:
+    channel, far, writer = await connected()
+    for number in range(100):
+        channel.send(Flush(number))
+    (length,) = messages.FRAME_HEADER.unpack(await far.readexactly(4))
+    assert TO_WORKER.decode(await far.readexactly(length)) == [Flush(number) for number in range(100)]
+    channel.close()
+    writer.close()
 
 
 @pytest.mark.parametrize(
@@ -96,16 +93,13 @@ def test_what_is_sent_at_once_is_one_frame() -> None:
     [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xff\xff\xff", encode_frame([Flush(1)]), b"\x00\x00\x00\x02\x91", b""],
     ids=["http", "too long", "for the other side", "half a frame", "nothing"],
 )
-def test_what_is_no_message_ends_the_connection(sent: bytes) -> None:
-    async def run() -> list[messages.ToStore]:
-        channel, _, writer = await connected()
-        writer.write(encode_frame([WantSlots("a", 1, 1)]) + sent)
-        writer.close()
-        found = [each async for each in channel.messages()]
-        channel.close()
-        return found
-
-    assert asyncio.run(run()) == [WantSlots("a", 1, 1)]
+async def test_what_is_no_message_ends_the_connection(sent: bytes) -> None:
+    channel, _, writer = await connected()
+    writer.write(encode_frame([WantSlots("a", 1, 1)]) + sent)
+    writer.close()
+    found = [each async for each in channel.messages()]
+    channel.close()
+    assert found == [WantSlots("a", 1, 1)]
 
 
 def listening(path: Path) -> socket.socket:
@@ -120,26 +114,23 @@ async def eventually(what: object) -> None:
     await asyncio.to_thread(until, what)
 
 
-def test_a_worker_connects_again_and_says_what_it_holds(tmp_path: Path) -> None:
-    async def run() -> None:
-        sock, joined = listening(tmp_path / "it"), list[Hello]()
-        client = StoreClient(tmp_path / "it", lambda: Hello(1, 1, "", {"up/model": 2}))
-        running = asyncio.create_task(client.run())
-        for _ in range(2):  # the second store process inherits the same socket
-            server = StoreServer(sock, 1)
-            server.on_join = joined.append
-            serving = asyncio.create_task(server.serve())
-            before = len(joined)
-            await eventually(lambda before=before: len(joined) > before)
-            with pytest.raises(ModelUnavailable):  # it runs none
-                await client.open_model(tmp_path, {})
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-        running.cancel()
-        sock.close()
-        assert [each.slots for each in joined] == [{"up/model": 2}] * 2
-
-    asyncio.run(run())
+async def test_a_worker_connects_again_and_says_what_it_holds(tmp_path: Path) -> None:
+    sock, joined = listening(tmp_path / "it"), list[Hello]()
+    client = StoreClient(tmp_path / "it", lambda: Hello(1, 1, "", {"up/model": 2}))
+    running = asyncio.create_task(client.run())
+    for _ in range(2):  # the second store process inherits the same socket
+        server = StoreServer(sock, 1)
+        server.on_join = joined.append
+        serving = asyncio.create_task(server.serve())
+        before = len(joined)
+        await eventually(lambda before=before: len(joined) > before)
+        with pytest.raises(ModelUnavailable):  # it runs none
+            await client.open_model(tmp_path, {})
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    running.cancel()
+    sock.close()
+    assert [each.slots for each in joined] == [{"up/model": 2}] * 2
 
 
 def counting_client(path: Path, number: int) -> StoreClient:
@@ -148,18 +139,15 @@ def counting_client(path: Path, number: int) -> StoreClient:
     return client
 
 
-def test_a_question_is_answered_by_every_worker_that_is_there(tmp_path: Path) -> None:
-    async def run() -> dict[int, Answered]:
-        sock = listening(tmp_path / "it")
-        server = StoreServer(sock, 2)
-        tasks = [asyncio.create_task(server.serve())]
-        tasks += [asyncio.create_task(counting_client(tmp_path / "it", number).run()) for number in (1, 2)]
-        await eventually(lambda: server.workers == {1, 2})
-        found = await server.ask(CountMetrics, 60)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        sock.close()
-        return found
-
-    assert {worker: each.data for worker, each in asyncio.run(run()).items()} == {1: b"3", 2: b"3"}
+async def test_a_question_is_answered_by_every_worker_that_is_there(tmp_path: Path) -> None:
+    sock = listening(tmp_path / "it")
+    server = StoreServer(sock, 2)
+    tasks = [asyncio.create_task(server.serve())]
+    tasks += [asyncio.create_task(counting_client(tmp_path / "it", number).run()) for number in (1, 2)]
+    await eventually(lambda: server.workers == {1, 2})
+    found = await server.ask(CountMetrics, 60)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    sock.close()
+    assert {worker: each.data for worker, each in found.items()} == {1: b"3", 2: b"3"}

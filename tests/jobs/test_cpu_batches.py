@@ -75,19 +75,16 @@ def test_the_batch_of_a_killed_worker_is_done_by_another(tmp_path: Path) -> None
 
 
 @pytest.mark.long
-def test_a_cancelled_job_ends_its_workers(tmp_path: Path) -> None:
-    async def cancelled() -> int:
-        pool = WorkerPool(1, PoolRules())
-        task = asyncio.ensure_future(run_in_processes(troubles(long=f"sleep {tmp_path / 'pid'}"), pool, stored={}))
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-            await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await pool.close()
-        return int((tmp_path / "pid").read_text())
-
-    pid = asyncio.run(cancelled())
+async def test_a_cancelled_job_ends_its_workers(tmp_path: Path) -> None:
+    pool = WorkerPool(1, PoolRules())
+    task = asyncio.ensure_future(run_in_processes(troubles(long=f"sleep {tmp_path / 'pid'}"), pool, stored={}))
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await pool.close()
+    pid = int((tmp_path / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

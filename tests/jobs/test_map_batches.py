@@ -17,18 +17,18 @@ async def batches(count: int = 9) -> AsyncIterator[Batch[int]]:
         yield Batch(f"batch {number}", number)
 
 
-def test_every_batch_is_run_once_and_kept_by_its_key() -> None:
+async def test_every_batch_is_run_once_and_kept_by_its_key() -> None:
     kept, shown = dict[str, int](), list[int]()
 
     async def double(number: int) -> int:
         return 2 * number
 
-    done = asyncio.run(map_batches(batches(), double, kept.__setitem__, concurrency=4, progress=shown.append))
+    done = await map_batches(batches(), double, kept.__setitem__, concurrency=4, progress=shown.append)
     assert done == 9 and shown == list(range(1, 10))
     assert kept == {f"batch {number}": 2 * number for number in range(9)}
 
 
-def test_as_many_run_at_once_as_may_and_a_slow_one_holds_up_none() -> None:
+async def test_as_many_run_at_once_as_may_and_a_slow_one_holds_up_none() -> None:
     running, most, ended = 0, 0, list[int]()
 
     async def work(number: int) -> None:
@@ -40,11 +40,11 @@ def test_as_many_run_at_once_as_may_and_a_slow_one_holds_up_none() -> None:
         running -= 1
         ended.append(number)
 
-    asyncio.run(map_batches(batches(), work, concurrency=3))
+    await map_batches(batches(), work, concurrency=3)
     assert most == 3 and ended[-1] == 0
 
 
-def test_what_was_kept_is_not_run_again() -> None:
+async def test_what_was_kept_is_not_run_again() -> None:
     kept, ran, failures = dict[str, int](), list[int](), [5]
 
     async def work(number: int) -> int:
@@ -55,13 +55,13 @@ def test_what_was_kept_is_not_run_again() -> None:
         return number
 
     with pytest.raises(OSError):
-        asyncio.run(map_batches(batches(), work, kept.__setitem__))
+        await map_batches(batches(), work, kept.__setitem__)
     assert ran == [0, 1, 2, 3, 4]
-    assert asyncio.run(map_batches(batches(), work, kept.__setitem__, done=kept)) == 9
+    assert await map_batches(batches(), work, kept.__setitem__, done=kept) == 9
     assert ran == list(range(9))
 
 
-def test_after_an_error_none_starts_and_those_that_run_are_kept() -> None:
+async def test_after_an_error_none_starts_and_those_that_run_are_kept() -> None:
     kept = dict[str, int]()
 
     async def work(number: int) -> int:
@@ -71,11 +71,11 @@ def test_after_an_error_none_starts_and_those_that_run_are_kept() -> None:
         return number
 
     with pytest.raises(OSError):
-        asyncio.run(map_batches(batches(), work, kept.__setitem__, concurrency=3))
+        await map_batches(batches(), work, kept.__setitem__, concurrency=3)
     assert kept == {"batch 0": 0, "batch 2": 2}
 
 
-def test_a_job_that_is_cancelled_leaves_none_running() -> None:
+async def test_a_job_that_is_cancelled_leaves_none_running() -> None:
     begun, ended = list[int](), list[int]()
 
     async def work(number: int) -> None:
@@ -85,23 +85,20 @@ def test_a_job_that_is_cancelled_leaves_none_running() -> None:
         finally:
             ended.append(number)
 
-    async def cancelled() -> None:
-        task = asyncio.ensure_future(map_batches(batches(), work, concurrency=3))
-        while len(begun) < 3:
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert sorted(ended) == begun == [0, 1, 2]
-
-    asyncio.run(cancelled())
+    task = asyncio.ensure_future(map_batches(batches(), work, concurrency=3))
+    while len(begun) < 3:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(ended) == begun == [0, 1, 2]
 
 
-def test_a_job_without_batches_is_done_at_once() -> None:
+async def test_a_job_without_batches_is_done_at_once() -> None:
     async def never(number: int) -> None:
         raise AssertionError(number)
 
-    assert asyncio.run(map_batches(batches(0), never)) == 0
+    assert await map_batches(batches(0), never) == 0
 
 
 def test_requests_at_once_cannot_spend_more_than_the_budget_together() -> None:
@@ -113,30 +110,26 @@ def test_requests_at_once_cannot_spend_more_than_the_budget_together() -> None:
     assert SharedBudget(2).take(None) is None and SharedBudget(2).take(-5) == 0
 
 
-def test_where_a_share_is_too_small_fewer_run_at_once_and_in_the_end_one_has_all_that_is_left() -> None:
+async def test_where_a_share_is_too_small_fewer_run_at_once_and_in_the_end_one_has_all_that_is_left() -> None:
     spent, running, most = 0, 0, 0
+    shares = SharedBudget(8)
 
-    async def main() -> list[bool]:
-        shares = SharedBudget(8)
+    async def cost_ten(share: int | None) -> bool:
+        """Refused below 90, which is more than it costs."""
+        nonlocal spent, running, most
+        if share is None or share < 90:
+            raise BudgetExceeded("could cost 90", "wait")
+        running, most = running + 1, max(most, running + 1)
+        assert spent + 90 * running <= 200, "together they stay within the budget"
+        await asyncio.sleep(0.001)
+        running, spent = running - 1, spent + 10
+        return True
 
-        async def cost_ten(share: int | None) -> bool:
-            """Refused below 90, which is more than it costs."""
-            nonlocal spent, running, most
-            if share is None or share < 90:
-                raise BudgetExceeded("could cost 90", "wait")
-            running, most = running + 1, max(most, running + 1)
-            assert spent + 90 * running <= 200, "together they stay within the budget"
-            await asyncio.sleep(0.001)
-            running, spent = running - 1, spent + 10
-            return True
+    async def job() -> bool:
+        await shares.turn()
+        return await shares.spend(shares.take(200 - spent), cost_ten, lambda: 200 - spent, BudgetExceeded)
 
-        async def job() -> bool:
-            await shares.turn()
-            return await shares.spend(shares.take(200 - spent), cost_ten, lambda: 200 - spent, BudgetExceeded)
-
-        found = await asyncio.gather(*(job() for _ in range(20)), return_exceptions=True)
-        assert shares.running == 0 and shares.take(8) == 8, "nothing is held, and one runs at once"
-        return [each is True for each in found]
-
-    answered = asyncio.run(main())
+    found = await asyncio.gather(*(job() for _ in range(20)), return_exceptions=True)
+    assert shares.running == 0 and shares.take(8) == 8, "nothing is held, and one runs at once"
+    answered = [each is True for each in found]
     assert most == 2 and answered.count(True) == 12 and spent == 120, "with 80 left none of 90 may begin"

@@ -113,41 +113,33 @@ def test_a_batch_fails_there_as_it_does_here(cluster: RayCluster, what: str, why
 
 
 @pytest.mark.apart
-def test_a_cancelled_job_ends_on_its_node(cluster: RayCluster, tmp_path: Path) -> None:
-    async def cancelled() -> None:
-        async with opened(cluster.address) as pool:
-            job = troubles(a=f"sleep {tmp_path / 'pid'}")
-            running = asyncio.ensure_future(run_in_processes(job, pool, stored={}))
-            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-                await asyncio.sleep(0.05)
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            process = Path("/proc", (tmp_path / "pid").read_text())
-            for _ in range(1_200):
-                if not process.exists():
-                    return
-                await asyncio.sleep(0.05)
-            raise AssertionError("it still runs")
-
-    asyncio.run(cancelled())
+async def test_a_cancelled_job_ends_on_its_node(cluster: RayCluster, tmp_path: Path) -> None:
+    async with opened(cluster.address) as pool:
+        job = troubles(a=f"sleep {tmp_path / 'pid'}")
+        running = asyncio.ensure_future(run_in_processes(job, pool, stored={}))
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            await asyncio.sleep(0.05)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        process = Path("/proc", (tmp_path / "pid").read_text())
+        for _ in range(1_200):
+            if not process.exists():
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("it still runs")
 
 
 @pytest.mark.apart
-def test_a_node_that_is_killed_costs_no_batch_and_a_cluster_that_is_gone_no_server(tmp_path: Path) -> None:
+async def test_a_node_that_is_killed_costs_no_batch_and_a_cluster_that_is_gone_no_server(tmp_path: Path) -> None:
     """The server, too, reads its files there: each is refused with the reason, or read, and it lives on."""
-    ray = ray_environment()
+    ray, stored = ray_environment(), dict[str, bytes]()
     with ray_cluster(2) as cluster:
-
-        async def run() -> dict[str, bytes]:
-            stored = dict[str, bytes]()
-            async with opened(cluster.address) as pool:
-                job = asyncio.ensure_future(run_in_processes(places(12), pool, stored=stored))
-                while len(stored) < 3:
-                    await asyncio.sleep(0.05)
-                await asyncio.to_thread(cluster.kill_node, 1)
-                return await job
-
-        assert len(asyncio.run(run())) == 12
+        async with opened(cluster.address) as pool:
+            job = asyncio.ensure_future(run_in_processes(places(12), pool, stored=stored))
+            while len(stored) < 3:
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(cluster.kill_node, 1)
+            assert len(await job) == 12
         with serving(tmp_path, f'{CONFIG}\n[jobs]\nray = "{cluster.address}"\n', **ray) as server:
             assert add(server, "before.pdf", pdf(["Holidays are thirty days a year."]))["outcome"] == "added"
             cluster.kill_node(0)

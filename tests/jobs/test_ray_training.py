@@ -164,7 +164,7 @@ def test_a_node_that_cannot_train_says_what_to_do_there(home: Path, run: TuningR
     assert steps_done(caches[0])[-1] == STEPS and not steps_done(caches[1]), "on the only one that can"
 
 
-def test_an_adapter_of_two_nodes_is_that_of_this_machine(home: Path, run: TuningRun, tmp_path: Path) -> None:
+async def test_an_adapter_of_two_nodes_is_that_of_this_machine(home: Path, run: TuningRun, tmp_path: Path) -> None:
     """Bit for bit, with PyTorch, where one node was lost in the middle: they have one kind of processor."""
     here = load_settings(None, home, environ=dict(os.environ))
     environment = find_environment(here.cache_dir)
@@ -175,7 +175,7 @@ def test_an_adapter_of_two_nodes_is_that_of_this_machine(home: Path, run: Tuning
     store, run = RunStore(home), replace(run, recipe=replace(run.recipe, epochs=2))
     store.save(run)
     place = HomeTraining(here.cache_dir, base.file, physical_cores())
-    home_run = asyncio.run(tuner(store, place, Said()).train(run, base))
+    home_run = await tuner(store, place, Said()).train(run, base)
     adapter = store.folder(NAME) / "adapter.gguf"
     at_home = adapter.read_bytes()
     adapter.unlink()
@@ -188,7 +188,7 @@ def test_an_adapter_of_two_nodes_is_that_of_this_machine(home: Path, run: Tuning
             make_ready(caches[0], here.cache_dir)
             cluster.kill_node(1)
 
-        found = asyncio.run(_trained(store, base, cluster.address, lose_a_node))
+        found = await _trained(store, base, cluster.address, lose_a_node)
     assert found.state == home_run.state == "trained" and found.equality == home_run.equality
     assert adapter.read_bytes() == at_home
 

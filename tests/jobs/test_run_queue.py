@@ -66,8 +66,8 @@ class SharedRows(Rows):
 
 
 @pytest.mark.parametrize(("going_on", "ran"), [(0, ["bad", "good"]), (1, ["bad", "good", "bad"])])
-def test_a_fault_fails_its_own_run_alone(going_on: int, ran: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
+async def test_a_fault_fails_its_own_run_alone(going_on: int, ran: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
         seen, rows = list[str](), Rows(going_on=going_on)
         queue = RunQueue(rows, "runs", max_running=1, shared=False)
 
@@ -84,9 +84,6 @@ def test_a_fault_fails_its_own_run_alone(going_on: int, ran: list[str], caplog: 
             while len(seen) < len(ran) or not rows.failed:
                 await asyncio.sleep(0.001)
         assert (seen, rows.failed) == (ran, ["bad"])
-
-    with caplog.at_level(logging.ERROR):
-        asyncio.run(run())
     assert "KeyError" in caplog.text and "a prompt" not in caplog.text
 
 

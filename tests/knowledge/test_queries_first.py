@@ -132,7 +132,7 @@ def test_a_query_is_answered_while_hundreds_of_texts_are_embedded(tmp_path: Path
 
 
 @pytest.mark.long
-def test_turns_of_documents_come_after_those_of_queries_and_not_never() -> None:
+async def test_turns_of_documents_come_after_those_of_queries_and_not_never() -> None:
     model = LocalEmbeddingModel(echo_card("echo/words"), weights("minilm-l6-v2"), 1)
     ended = list[str]()
 
@@ -144,15 +144,12 @@ def test_turns_of_documents_come_after_those_of_queries_and_not_never() -> None:
         assert len(reply.embeddings) == len(texts)
         ended.append(name)
 
-    async def run() -> None:
-        long = "word " * (TURN_CHARS // 10)
-        documents = asyncio.create_task(ask("documents", [long] * 6, True))
-        await asyncio.sleep(0)
-        await asyncio.gather(*(ask(f"query {number}", ["short"], False) for number in range(4)))
-        await documents
-        await model.stop(0)
-
-    asyncio.run(run())
+    long = "word " * (TURN_CHARS // 10)
+    documents = asyncio.create_task(ask("documents", [long] * 6, True))
+    await asyncio.sleep(0)
+    await asyncio.gather(*(ask(f"query {number}", ["short"], False) for number in range(4)))
+    await documents
+    await model.stop(0)
     assert ended == ["query 0", "query 1", "query 2", "query 3", "documents"]
 
 
@@ -171,21 +168,18 @@ def test_a_turn_is_short_whatever_the_texts(sizes: list[int], turns: list[list[i
 
 
 @pytest.mark.long
-def test_vectors_stand_in_the_order_of_their_texts() -> None:
-    async def run() -> None:
-        model = LocalEmbeddingModel(echo_card("echo/words"), weights("minilm-l6-v2"), 1)
-        texts = ["bread " * (3 + 40 * (number % 3)) + str(number) for number in range(9)]
-        request = asking(chat("x"))
+async def test_vectors_stand_in_the_order_of_their_texts() -> None:
+    model = LocalEmbeddingModel(echo_card("echo/words"), weights("minilm-l6-v2"), 1)
+    texts = ["bread " * (3 + 40 * (number % 3)) + str(number) for number in range(9)]
+    request = asking(chat("x"))
 
-        async def vectors(*some: str) -> list[tuple[float, ...]]:
-            payload = EmbeddingRequest("m", list(some), {})
-            asked = type(request)(payload, request.principal, request.trace_id, request.started_at)
-            return list((await model(asked, discard_events)).embeddings)
+    async def vectors(*some: str) -> list[tuple[float, ...]]:
+        payload = EmbeddingRequest("m", list(some), {})
+        asked = type(request)(payload, request.principal, request.trace_id, request.started_at)
+        return list((await model(asked, discard_events)).embeddings)
 
-        together = await vectors(*texts)
-        for text, beside in zip(texts, together, strict=True):
-            (alone,) = await vectors(text)
-            assert sum(a * b for a, b in zip(alone, beside, strict=True)) > 0.98
-        await model.stop(0)
-
-    asyncio.run(run())
+    together = await vectors(*texts)
+    for text, beside in zip(texts, together, strict=True):
+        (alone,) = await vectors(text)
+        assert sum(a * b for a, b in zip(alone, beside, strict=True)) > 0.98
+    await model.stop(0)

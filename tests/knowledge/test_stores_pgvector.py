@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 
 from sizewise.errors import ConfigError, StorageError
-from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageQuery, StoreContext, TagIn, VectorStore
+from sizewise.knowledge.vector_store import PassageQuery, StoreContext, TagIn
 from sizewise.knowledge.vector_stores import pgvector
 from sizewise.knowledge.vector_stores.pgvector import PgvectorStore
 from sizewise.testing import vector_store_conformance as kit
@@ -50,59 +50,50 @@ def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.R
     runner.run(check(store))
 
 
-def test_it_comes_back_with_all_that_was_there(url: str) -> None:
+async def test_it_comes_back_with_all_that_was_there(url: str) -> None:
     kept = kit.base()
 
-    async def one(check: Callable[[VectorStore, KnowledgeBaseId], Awaitable[None]]) -> None:
+    for check in (kit.writes_before_restart, kit.reads_after_restart):
         store = await opened(url)
         await check(store, kept)
         await store.close()
 
-    asyncio.run(one(kit.writes_before_restart))
-    asyncio.run(one(kit.reads_after_restart))
 
-
-def test_servers_share_a_base_and_write_to_it_at_once(url: str) -> None:
-    async def both() -> None:
-        one, other = await opened(url), await opened(url)
-        mine = kit.base()
-        here, there = await asyncio.gather(one.open(mine, kit.DIMENSION), other.open(mine, kit.DIMENSION))
-        same = [kit.passage(number, "same") for number in range(60)]
-        writes = [(here if number % 2 else there).upsert(same[number % 3 : 40 + number]) for number in range(8)]
-        assert not any(await asyncio.gather(*writes, here.upsert(same), there.upsert(list(reversed(same)))))
-        assert await here.count() == await there.count() == 60
-        assert sum(await asyncio.gather(here.delete_document("same"), there.delete_document("same"))) == 60
-        assert await kit.matching_numbers(there, kit.match_all(alpha=0.0)) == set()
-        await one.remove(mine)
-        with pytest.raises(StorageError):
-            await there.upsert(same)
-        await one.close()
-        await other.close()
-
-    asyncio.run(both())
+async def test_servers_share_a_base_and_write_to_it_at_once(url: str) -> None:
+    one, other = await opened(url), await opened(url)
+    mine = kit.base()
+    here, there = await asyncio.gather(one.open(mine, kit.DIMENSION), other.open(mine, kit.DIMENSION))
+    same = [kit.passage(number, "same") for number in range(60)]
+    writes = [(here if number % 2 else there).upsert(same[number % 3 : 40 + number]) for number in range(8)]
+    assert not any(await asyncio.gather(*writes, here.upsert(same), there.upsert(list(reversed(same)))))
+    assert await here.count() == await there.count() == 60
+    assert sum(await asyncio.gather(here.delete_document("same"), there.delete_document("same"))) == 60
+    assert await kit.matching_numbers(there, kit.match_all(alpha=0.0)) == set()
+    await one.remove(mine)
+    with pytest.raises(StorageError):
+        await there.upsert(same)
+    await one.close()
+    await other.close()
 
 
 @pytest.mark.long
-def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked first, and brings few of those that a filter leaves: then all are compared."""
     monkeypatch.setattr(pgvector, "FRESH", 1_000)
 
-    async def indexed() -> None:
-        store = await opened(url)
-        async with kit.open_collection(
-            store,
-            *(kit.passage(number, tags={"n": number}) for number in range(3_000)),
-        ) as its:
-            await store.optimize()
-            asked = kit.vector(0)
-            exact = sorted(range(3_000), key=lambda number: -kit.cosine(asked, kit.vector(number)))
-            found = await its.search(PassageQuery(asked, {}, 1.0, 10, None))
-            assert [UUID(hit.id).int - 1 for hit in found] == exact[:10]
-            few = kit.match_all(limit=10, where=TagIn("n", tuple(exact[-10:])))
-            assert await kit.matching_numbers(its, few) == set(exact[-10:])
-        await store.close()
-
-    asyncio.run(indexed())
+    store = await opened(url)
+    async with kit.open_collection(
+        store,
+        *(kit.passage(number, tags={"n": number}) for number in range(3_000)),
+    ) as its:
+        await store.optimize()
+        asked = kit.vector(0)
+        exact = sorted(range(3_000), key=lambda number: -kit.cosine(asked, kit.vector(number)))
+        found = await its.search(PassageQuery(asked, {}, 1.0, 10, None))
+        assert [UUID(hit.id).int - 1 for hit in found] == exact[:10]
+        few = kit.match_all(limit=10, where=TagIn("n", tuple(exact[-10:])))
+        assert await kit.matching_numbers(its, few) == set(exact[-10:])
+    await store.close()
     with once(url).connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'passage%'")) == 1
 
@@ -127,48 +118,42 @@ def _common_words(number: int) -> dict[int, int]:
     return {1: 1, 2: 1, 3: 1 + number}
 
 
-def test_a_question_of_common_words_reads_few_of_the_passages_that_have_them(url: str) -> None:
-    async def asked() -> None:
-        store = await opened(url)
-        async with kit.open_collection(
-            store, *(kit.passage(number, terms=_common_words(number)) for number in range(3_000))
-        ) as its:
-            await store.optimize()
-            query = PassageQuery((), {1: 1, 2: 1}, 0.0, 10, ())
-            assert isinstance(its, pgvector.PgvectorCollection)
-            names = its._names
+async def test_a_question_of_common_words_reads_few_of_the_passages_that_have_them(url: str) -> None:
+    store = await opened(url)
+    async with kit.open_collection(
+        store, *(kit.passage(number, terms=_common_words(number)) for number in range(3_000))
+    ) as its:
+        await store.optimize()
+        query = PassageQuery((), {1: 1, 2: 1}, 0.0, 10, ())
+        assert isinstance(its, pgvector.PgvectorCollection)
+        names = its._names
 
-            def read(connection: Connection) -> tuple[list[int], int]:
-                told = text("SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = :name")
-                before = connection.scalar(told, {"name": names.passages})
-                found = pgvector._searched(names, query, connection)
-                rows = connection.scalar(told, {"name": names.passages}) - before
-                return [UUID(hit.id).int - 1 for hit in found], rows
+        def read(connection: Connection) -> tuple[list[int], int]:
+            told = text("SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = :name")
+            before = connection.scalar(told, {"name": names.passages})
+            found = pgvector._searched(names, query, connection)
+            rows = connection.scalar(told, {"name": names.passages}) - before
+            return [UUID(hit.id).int - 1 for hit in found], rows
 
-            found, rows = await store.read(read)
-            assert found == list(range(10))
-            assert rows <= pgvector.READ_FACTOR * 10, "3,000 passages have both words"
-        await store.close()
-
-    asyncio.run(asked())
+        found, rows = await store.read(read)
+        assert found == list(range(10))
+        assert rows <= pgvector.READ_FACTOR * 10, "3,000 passages have both words"
+    await store.close()
 
 
-def test_a_filter_that_leaves_out_the_best_matches_still_fills_the_answer(url: str) -> None:
-    async def asked() -> None:
-        store = await opened(url)
-        passages = [
-            kit.passage(number, terms=_common_words(number), tags={"last": number >= 900}) for number in range(1_000)
-        ]
-        async with kit.open_collection(store, *passages) as its:
-            for where, first in ((None, 0), (TagIn("last", (True,)), 900)):
-                hits = await its.search(PassageQuery((), {1: 1, 2: 1}, 0.0, 10, (), where=where))
-                assert [UUID(hit.id).int - 1 for hit in hits] == list(range(first, first + 10))
-        await store.close()
-
-    asyncio.run(asked())
+async def test_a_filter_that_leaves_out_the_best_matches_still_fills_the_answer(url: str) -> None:
+    store = await opened(url)
+    passages = [
+        kit.passage(number, terms=_common_words(number), tags={"last": number >= 900}) for number in range(1_000)
+    ]
+    async with kit.open_collection(store, *passages) as its:
+        for where, first in ((None, 0), (TagIn("last", (True,)), 900)):
+            hits = await its.search(PassageQuery((), {1: 1, 2: 1}, 0.0, 10, (), where=where))
+            assert [UUID(hit.id).int - 1 for hit in hits] == list(range(first, first + 10))
+    await store.close()
 
 
-def test_it_says_what_it_lacks(postgres_url: str) -> None:
+async def test_it_says_what_it_lacks(postgres_url: str) -> None:
     with pytest.raises(ConfigError, match="needs a Postgres"):
         PgvectorStore(StoreContext(Path()))
     name = make_url(postgres_url).database
@@ -176,33 +161,27 @@ def test_it_says_what_it_lacks(postgres_url: str) -> None:
         owner.execute(text(f"CREATE ROLE {name} LOGIN"))
         owner.execute(text(f"ALTER DATABASE {name} OWNER TO {name}"))
 
-    async def asked() -> None:
+    with pytest.raises(ConfigError, match="extension") as told:
         store = await opened(str(make_url(postgres_url).set(username=name)))
         try:
             await store.open(kit.base(), kit.DIMENSION)
         finally:
             await store.close()
-
-    with pytest.raises(ConfigError, match="extension") as told:
-        asyncio.run(asked())
     assert "CREATE EXTENSION vector" in told.value.hint
 
 
-def test_a_database_that_hangs_up_is_asked_again(url: str) -> None:
+async def test_a_database_that_hangs_up_is_asked_again(url: str) -> None:
     """As when it is started anew."""
 
-    async def asked() -> None:
-        store = await opened(url)
-        async with kit.open_collection(store, kit.passage(0)) as its:
-            with once(url).connect() as owner:
-                others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                owner.execute(text(f"{others} AND datname = current_database() AND backend_type = 'client backend'"))
-            assert await kit.matching_numbers(its, kit.match_all()) == {0}
-            assert not await its.upsert([kit.passage(1)])
-            assert await its.count() == 2
-        await store.close()
-
-    asyncio.run(asked())
+    store = await opened(url)
+    async with kit.open_collection(store, kit.passage(0)) as its:
+        with once(url).connect() as owner:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            owner.execute(text(f"{others} AND datname = current_database() AND backend_type = 'client backend'"))
+        assert await kit.matching_numbers(its, kit.match_all()) == {0}
+        assert not await its.upsert([kit.passage(1)])
+        assert await its.count() == 2
+    await store.close()
 
 
 SHARED = f'{CONFIG}[database]\nurl = "env:SHARED_STORE"\n'

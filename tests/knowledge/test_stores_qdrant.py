@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sizewise.errors import ConfigError, StorageError
-from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageQuery, StoreContext, VectorStore
+from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageQuery, StoreContext
 from sizewise.testing import vector_store_conformance as kit
 
 pytest.importorskip("qdrant_edge", reason="needs the extra knowledge: pip install qdrant-edge-py")
@@ -39,41 +39,35 @@ def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.R
     runner.run(check(store))
 
 
-def test_it_comes_back_with_all_that_was_there(tmp_path: Path) -> None:
+async def test_it_comes_back_with_all_that_was_there(tmp_path: Path) -> None:
     kept = kit.base()
 
-    async def one(check: Callable[[VectorStore, KnowledgeBaseId], Awaitable[None]]) -> None:
+    for check in (kit.writes_before_restart, kit.reads_after_restart):
         store = await opened(tmp_path)
         await check(store, kept)
         await store.close()
 
-    asyncio.run(one(kit.writes_before_restart))
-    asyncio.run(one(kit.reads_after_restart))
 
-
-def test_what_was_acknowledged_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
-    async def killed() -> None:
-        store = await opened(tmp_path)
-        its = await store.open(kit.base(), kit.DIMENSION)
-        assert not await its.upsert([kit.passage(number) for number in range(1_000)])
-        child = store._child
-        assert child is not None
-        os.kill(child.pid, signal.SIGKILL)
-        failed = 0
-        for number in range(1_000, 1_020):
-            try:
-                assert not await its.upsert([kit.passage(number)])
-            except StorageError as error:
-                failed += 1
-                assert "try again" in error.hint
-                assert not await its.upsert([kit.passage(number)])
-        assert failed <= 1
-        assert await its.count() == 1_020
-        found = await its.search(PassageQuery((), {1_999: 1}, 0.0, 5, None))
-        assert [hit.sealed for hit in found] == [b"sealed 999"]
-        await store.close()
-
-    asyncio.run(killed())
+async def test_what_was_acknowledged_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    its = await store.open(kit.base(), kit.DIMENSION)
+    assert not await its.upsert([kit.passage(number) for number in range(1_000)])
+    child = store._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    failed = 0
+    for number in range(1_000, 1_020):
+        try:
+            assert not await its.upsert([kit.passage(number)])
+        except StorageError as error:
+            failed += 1
+            assert "try again" in error.hint
+            assert not await its.upsert([kit.passage(number)])
+    assert failed <= 1
+    assert await its.count() == 1_020
+    found = await its.search(PassageQuery((), {1_999: 1}, 0.0, 5, None))
+    assert [hit.sealed for hit in found] == [b"sealed 999"]
+    await store.close()
 
 
 WRITER = """
@@ -98,7 +92,7 @@ asyncio.run(write())
 
 @pytest.mark.long
 @pytest.mark.parametrize("acknowledged", [20, 500, 1_300])
-def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int, tmp_path: Path) -> None:
+async def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int, tmp_path: Path) -> None:
     """Also while a copy of the base is being put in order."""
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
@@ -110,34 +104,27 @@ def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int
     writer.wait()
     writer.stdout.close()
 
-    async def counted() -> tuple[int, set[int]]:
-        store = await opened(tmp_path)
-        its = await store.open(KnowledgeBaseId("a", "b", "c"), kit.DIMENSION)
-        many, last = (
-            await its.count(),
-            await kit.matching_numbers(its, kit.match_all(alpha=0.0, terms={1000 + told[-1] - 1: 1})),
-        )
-        await store.close()
-        return many, last
-
-    many, last = asyncio.run(counted())
+    store = await opened(tmp_path)
+    its = await store.open(KnowledgeBaseId("a", "b", "c"), kit.DIMENSION)
+    many, last = (
+        await its.count(),
+        await kit.matching_numbers(its, kit.match_all(alpha=0.0, terms={1000 + told[-1] - 1: 1})),
+    )
+    await store.close()
     assert many >= told[-1] and many % 20 == 0, "all that was acknowledged, and no half of a call"
     assert last == {told[-1] - 1}
 
 
 @pytest.mark.long
-def test_its_files_hold_no_names(tmp_path: Path) -> None:
+async def test_its_files_hold_no_names(tmp_path: Path) -> None:
     """Of organizations, projects and bases: what else lies there is what it was given."""
 
-    async def filled() -> None:
-        store = await opened(tmp_path)
-        mine = KnowledgeBaseId("canary-tenant", "canary-project", "canary-base")
-        its = await store.open(mine, kit.DIMENSION)
-        await its.upsert([kit.passage(number) for number in range(50)])
-        await store.optimize()
-        await store.close()
-
-    asyncio.run(filled())
+    store = await opened(tmp_path)
+    mine = KnowledgeBaseId("canary-tenant", "canary-project", "canary-base")
+    its = await store.open(mine, kit.DIMENSION)
+    await its.upsert([kit.passage(number) for number in range(50)])
+    await store.optimize()
+    await store.close()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if b"canary" in path.read_bytes() or "canary" in str(path.relative_to(tmp_path))]

@@ -11,7 +11,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +21,6 @@ from sizewise.data_class import Place
 from sizewise.errors import ConfigError, EgressDenied, StorageError
 from sizewise.http.egress import EgressPolicy
 from sizewise.knowledge.vector_store import (
-    KnowledgeBaseId,
     Passage,
     PassageQuery,
     RemoteStore,
@@ -89,32 +88,26 @@ def test_it_does_what_every_store_does(check: kit.Check, running: tuple[asyncio.
 
 
 @pytest.mark.long
-def test_it_comes_back_with_all_that_was_there(remote: RemoteStore) -> None:
+async def test_it_comes_back_with_all_that_was_there(remote: RemoteStore) -> None:
     kept = kit.base()
 
-    async def one(check: Callable[[VectorStore, KnowledgeBaseId], Awaitable[None]]) -> None:
+    for check in (kit.writes_before_restart, kit.reads_after_restart):
         store = await opened(ground(remote))
         await check(store, kept)
         await store.close()
 
-    asyncio.run(one(kit.writes_before_restart))
-    asyncio.run(one(kit.reads_after_restart))
 
-
-def test_servers_that_begin_at_once_share_what_they_make(remote: RemoteStore) -> None:
-    async def both() -> None:
-        stores = [await opened(ground(remote)) for _ in range(4)]
-        mine = kit.base()
-        size = 13  # of which there is no collection yet
-        shelves = await asyncio.gather(*(store.open(mine, size) for store in stores))
-        it = kit.passage(0)
-        assert not await shelves[0].upsert([Passage(it.id, "one", kit.vector(0, size), {}, b"x", tags={"new": 1})])
-        assert [await its.count() for its in shelves] == [1, 1, 1, 1]
-        await stores[0].remove(mine)
-        for store in stores:
-            await store.close()
-
-    asyncio.run(both())
+async def test_servers_that_begin_at_once_share_what_they_make(remote: RemoteStore) -> None:
+    stores = [await opened(ground(remote)) for _ in range(4)]
+    mine = kit.base()
+    size = 13  # of which there is no collection yet
+    shelves = await asyncio.gather(*(store.open(mine, size) for store in stores))
+    it = kit.passage(0)
+    assert not await shelves[0].upsert([Passage(it.id, "one", kit.vector(0, size), {}, b"x", tags={"new": 1})])
+    assert [await its.count() for its in shelves] == [1, 1, 1, 1]
+    await stores[0].remove(mine)
+    for store in stores:
+        await store.close()
 
 
 AUTO_SCHEMA: dict[str, object] = {
@@ -227,183 +220,155 @@ def test_nothing_is_written_into_a_collection_that_is_not_ours(tmp_path: Path) -
         until(lambda: {each["state"] for each in listed(server)} == {"ready"})
 
 
-def test_a_collection_that_is_lost_while_it_is_written_is_named(double: FakeWeaviate) -> None:
-    async def lost() -> None:
-        store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.DIMENSION)
-        double.before_batch = double.classes.clear
-        with pytest.raises(StorageError, match="is not one of Sizewise: multi-tenancy is off") as error:
-            await its.upsert([kit.passage(0)])
-        assert "AUTOSCHEMA_ENABLED=false" in error.value.hint
-        await store.close()
-
-    asyncio.run(lost())
+async def test_a_collection_that_is_lost_while_it_is_written_is_named(double: FakeWeaviate) -> None:
+    store = await opened(ground(at(double)))
+    its = await store.open(kit.base(), kit.DIMENSION)
+    double.before_batch = double.classes.clear
+    with pytest.raises(StorageError, match="is not one of Sizewise: multi-tenancy is off") as error:
+        await its.upsert([kit.passage(0)])
+    assert "AUTOSCHEMA_ENABLED=false" in error.value.hint
+    await store.close()
 
 
-def test_a_foreign_collection_of_another_size_is_no_obstacle(double: FakeWeaviate) -> None:
-    async def opens() -> None:
-        store = await opened(ground(at(double)))
-        double.created({**AUTO_SCHEMA, "class": "SizewisePassages9"})
-        mine = kit.base()
-        its = await store.open(mine, kit.DIMENSION)
-        assert not await its.upsert([kit.passage(0)])
-        await store.remove(mine)
-        await store.close()
-
-    asyncio.run(opens())
+async def test_a_foreign_collection_of_another_size_is_no_obstacle(double: FakeWeaviate) -> None:
+    store = await opened(ground(at(double)))
+    double.created({**AUTO_SCHEMA, "class": "SizewisePassages9"})
+    mine = kit.base()
+    its = await store.open(mine, kit.DIMENSION)
+    assert not await its.upsert([kit.passage(0)])
+    await store.remove(mine)
+    await store.close()
 
 
 @pytest.mark.parametrize("keep", [(), (kit.passage(0).id,)])
-def test_what_a_read_only_weaviate_did_not_delete_is_an_error(double: FakeWeaviate, keep: tuple[str, ...]) -> None:
-    async def kept() -> None:
-        store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.DIMENSION)
-        assert not await its.upsert([kit.passage(0), kit.passage(1)])
-        (collection,) = double.classes.values()
-        collection.read_only = set(collection.tenants)
-        with pytest.raises(StorageError, match="deleted only 0 of") as error:
-            await its.delete_document("one", keep=keep)
-        assert "read-only" in error.value.hint
-        collection.read_only = set()
-        assert await its.delete_document("one", keep=keep) == 2 - len(keep)
-        await store.close()
+async def test_what_a_read_only_weaviate_did_not_delete_is_an_error(
+    double: FakeWeaviate, keep: tuple[str, ...]
+) -> None:
+    store = await opened(ground(at(double)))
+    its = await store.open(kit.base(), kit.DIMENSION)
+    assert not await its.upsert([kit.passage(0), kit.passage(1)])
+    (collection,) = double.classes.values()
+    collection.read_only = set(collection.tenants)
+    with pytest.raises(StorageError, match="deleted only 0 of") as error:
+        await its.delete_document("one", keep=keep)
+    assert "read-only" in error.value.hint
+    collection.read_only = set()
+    assert await its.delete_document("one", keep=keep) == 2 - len(keep)
+    await store.close()
 
-    asyncio.run(kept())
 
-
-def test_a_key_that_is_no_longer_valid_is_called_a_wrong_key(double: FakeWeaviate) -> None:
-    async def revoked() -> None:
-        store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.DIMENSION)
-        double.key = "another"
-        asked = kit.match_all()
-        for call in (its.search(asked), its.upsert([kit.passage(0)]), its.delete_document("one"), its.count()):
-            with pytest.raises(StorageError) as error:
-                await call
-            assert "`key`" in error.value.hint, error.value.message
-        await store.close()
-
-    asyncio.run(revoked())
+async def test_a_key_that_is_no_longer_valid_is_called_a_wrong_key(double: FakeWeaviate) -> None:
+    store = await opened(ground(at(double)))
+    its = await store.open(kit.base(), kit.DIMENSION)
+    double.key = "another"
+    asked = kit.match_all()
+    for call in (its.search(asked), its.upsert([kit.passage(0)]), its.delete_document("one"), its.count()):
+        with pytest.raises(StorageError) as error:
+            await call
+        assert "`key`" in error.value.hint, error.value.message
+    await store.close()
 
 
 def at(double: FakeWeaviate) -> RemoteStore:
     return RemoteStore(double.url, double.grpc, timeout_s=5.0)
 
 
-def test_what_the_server_fails_to_store_is_told_of_each_and_logged_nowhere(
+async def test_what_the_server_fails_to_store_is_told_of_each_and_logged_nowhere(
     double: FakeWeaviate,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def failing() -> None:
-        store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.DIMENSION)
-        many = [kit.passage(number) for number in range(450)]
-        double.failing = {many[number].id: f"shard is read-only ({number})" for number in (0, 199, 200, 449)}
-        short = Passage("no uuid", "one", kit.vector(0), {}, b"")
-        refused = await its.upsert([*many, short])
-        assert {**refused} == {**double.failing, "no uuid": "its ID is not a UUID"}
-        assert await its.count() == 446
-        await store.close()
-
-    asyncio.run(failing())
+    store = await opened(ground(at(double)))
+    its = await store.open(kit.base(), kit.DIMENSION)
+    many = [kit.passage(number) for number in range(450)]
+    double.failing = {many[number].id: f"shard is read-only ({number})" for number in (0, 199, 200, 449)}
+    short = Passage("no uuid", "one", kit.vector(0), {}, b"")
+    refused = await its.upsert([*many, short])
+    assert {**refused} == {**double.failing, "no uuid": "its ID is not a UUID"}
+    assert await its.count() == 446
+    await store.close()
     assert [each for each in caplog.records if each.name == "weaviate-client"] == []
 
 
 @pytest.mark.parametrize("all_of_them", [False, True])
-def test_the_reasons_of_the_server_show_no_secret(double: FakeWeaviate, all_of_them: bool) -> None:
+async def test_the_reasons_of_the_server_show_no_secret(double: FakeWeaviate, all_of_them: bool) -> None:
     secret = "sk-proj-" + "aB3dE5gH7jK9mN1pQ3sT5"
 
-    async def failing() -> None:
-        store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.DIMENSION)
-        many = [kit.passage(number) for number in range(4)]
-        bad = many if all_of_them else many[:1]
-        double.failing = {each.id: f"module refused the key {secret} of postgres://u:{secret}@h/x" for each in bad}
-        refused = await its.upsert(many)
-        assert len(refused) == len(bad)
-        for why in refused.values():
-            assert "module refused the key ***" in why and secret[8:] not in why
-        await store.close()
-
-    asyncio.run(failing())
+    store = await opened(ground(at(double)))
+    its = await store.open(kit.base(), kit.DIMENSION)
+    many = [kit.passage(number) for number in range(4)]
+    bad = many if all_of_them else many[:1]
+    double.failing = {each.id: f"module refused the key {secret} of postgres://u:{secret}@h/x" for each in bad}
+    refused = await its.upsert(many)
+    assert len(refused) == len(bad)
+    for why in refused.values():
+        assert "module refused the key ***" in why and secret[8:] not in why
+    await store.close()
 
 
-def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
+async def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
     double: FakeWeaviate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(weaviate_client, "MAX_NUMERIC_PROPERTIES", 20)
 
-    async def many() -> None:
-        store = await opened(ground(at(double)))
-        its = await store.open(kit.base(), kit.DIMENSION)
-        tagged = [kit.passage(n, tags={f"tag{n}_{m}": m for m in range(6)}) for n in range(5)]
-        refused = await its.upsert([*tagged, kit.passage(9, tags={"word": "not a number"})])
-        assert len(refused) == 2 and all("numeric tags" in why for why in refused.values())
-        assert await kit.matching_numbers(its, kit.match_all(where=TagRange("tag0_3", gte=3))) <= {0}
-        assert await its.count() == 4
-        await store.close()
-
-    asyncio.run(many())
+    store = await opened(ground(at(double)))
+    its = await store.open(kit.base(), kit.DIMENSION)
+    tagged = [kit.passage(n, tags={f"tag{n}_{m}": m for m in range(6)}) for n in range(5)]
+    refused = await its.upsert([*tagged, kit.passage(9, tags={"word": "not a number"})])
+    assert len(refused) == 2 and all("numeric tags" in why for why in refused.values())
+    assert await kit.matching_numbers(its, kit.match_all(where=TagRange("tag0_3", gte=3))) <= {0}
+    assert await its.count() == 4
+    await store.close()
 
 
 @pytest.mark.parametrize("allowed", [{}, {"url": "network"}, {"grpc": "network"}])
-def test_nothing_goes_to_an_address_that_nobody_declared(double: FakeWeaviate, allowed: dict[str, Place]) -> None:
+async def test_nothing_goes_to_an_address_that_nobody_declared(double: FakeWeaviate, allowed: dict[str, Place]) -> None:
     places: dict[str, Place] = {getattr(double, name): place for name, place in allowed.items()}
     egress = EgressPolicy(places, {"public": "anyone", "internal": "anyone", "confidential": "anyone"})
 
-    async def asked() -> None:
-        store = await opened(StoreContext(Path(), "", at(double), lambda: egress))
-        with pytest.raises(EgressDenied, match="the settings do not declare it"):
-            await store.open(kit.base(), kit.DIMENSION)
-        await store.close()
-
-    asyncio.run(asked())
+    store = await opened(StoreContext(Path(), "", at(double), lambda: egress))
+    with pytest.raises(EgressDenied, match="the settings do not declare it"):
+        await store.open(kit.base(), kit.DIMENSION)
+    await store.close()
     assert double.received == []
 
 
-def test_nothing_goes_further_than_its_class_may(double: FakeWeaviate) -> None:
-    async def asked() -> None:
-        store = await opened(ground(at(double), "region"))
-        its = await store.open(kit.base(), kit.DIMENSION)
-        assert not await its.upsert([kit.passage(0, data_class="public")])
-        before = list(double.received)
-        with pytest.raises(EgressDenied, match="'confidential' data may reach 'network' at most"):
-            await its.upsert([kit.passage(1, data_class="public"), kit.passage(2, data_class="confidential")])
-        with pytest.raises(EgressDenied, match="'confidential'"):
-            await its.search(kit.match_all())
-        nearer = PassageQuery(kit.vector(0), {}, 1.0, data_class="public", place="network")
-        with pytest.raises(EgressDenied, match="may reach 'network' at most"):
-            await its.search(nearer)
-        assert double.received == before
-        assert await its.search(PassageQuery(kit.vector(0), {}, 1.0, data_class="public"))
-        await store.close()
-
-    asyncio.run(asked())
+async def test_nothing_goes_further_than_its_class_may(double: FakeWeaviate) -> None:
+    store = await opened(ground(at(double), "region"))
+    its = await store.open(kit.base(), kit.DIMENSION)
+    assert not await its.upsert([kit.passage(0, data_class="public")])
+    before = list(double.received)
+    with pytest.raises(EgressDenied, match="'confidential' data may reach 'network' at most"):
+        await its.upsert([kit.passage(1, data_class="public"), kit.passage(2, data_class="confidential")])
+    with pytest.raises(EgressDenied, match="'confidential'"):
+        await its.search(kit.match_all())
+    nearer = PassageQuery(kit.vector(0), {}, 1.0, data_class="public", place="network")
+    with pytest.raises(EgressDenied, match="may reach 'network' at most"):
+        await its.search(nearer)
+    assert double.received == before
+    assert await its.search(PassageQuery(kit.vector(0), {}, 1.0, data_class="public"))
+    await store.close()
 
 
-def test_a_server_that_is_ill_fails_in_words_and_is_used_again_when_well(double: FakeWeaviate) -> None:
-    async def ill() -> None:
-        store = await opened(ground(at(double)))
-        double.down = True
-        with pytest.raises(StorageError, match=r"status 503|failed|does not answer"):
-            await store.open(kit.base(), kit.DIMENSION)
-        double.down = False
-        its = await store.open(kit.base(), kit.DIMENSION)
-        double.down = True
-        with pytest.raises(StorageError):
-            await its.search(kit.match_all())
-        with pytest.raises(StorageError):
-            await its.upsert([kit.passage(0)])
-        double.down = False
-        assert not await its.upsert([kit.passage(0)])
-        assert await kit.matching_numbers(its, kit.match_all()) == {0}
-        await store.close()
-
-    asyncio.run(ill())
+async def test_a_server_that_is_ill_fails_in_words_and_is_used_again_when_well(double: FakeWeaviate) -> None:
+    store = await opened(ground(at(double)))
+    double.down = True
+    with pytest.raises(StorageError, match=r"status 503|failed|does not answer"):
+        await store.open(kit.base(), kit.DIMENSION)
+    double.down = False
+    its = await store.open(kit.base(), kit.DIMENSION)
+    double.down = True
+    with pytest.raises(StorageError):
+        await its.search(kit.match_all())
+    with pytest.raises(StorageError):
+        await its.upsert([kit.passage(0)])
+    double.down = False
+    assert not await its.upsert([kit.passage(0)])
+    assert await kit.matching_numbers(its, kit.match_all()) == {0}
+    await store.close()
 
 
-def test_a_wrong_key_and_a_wrong_address_are_told_apart() -> None:
+async def test_a_wrong_key_and_a_wrong_address_are_told_apart() -> None:
     async def storage_error(remote: RemoteStore) -> StorageError:
         store = await opened(ground(remote))
         with pytest.raises(StorageError) as error:
@@ -412,11 +377,11 @@ def test_a_wrong_key_and_a_wrong_address_are_told_apart() -> None:
         return error.value
 
     with FakeWeaviate(key="sesame") as double:
-        refused = asyncio.run(storage_error(RemoteStore(double.url, double.grpc, "sw-wrong-key")))
+        refused = await storage_error(RemoteStore(double.url, double.grpc, "sw-wrong-key"))
         assert "key" in refused.hint and "sw-wrong-key" not in str(refused)
-        swapped = asyncio.run(storage_error(RemoteStore(double.grpc, double.url, "sesame", 2.0)))
+        swapped = await storage_error(RemoteStore(double.grpc, double.url, "sesame", 2.0))
         assert "`grpc`" in swapped.hint
-    gone = asyncio.run(storage_error(RemoteStore(double.url, double.grpc, "sesame", 2.0)))
+    gone = await storage_error(RemoteStore(double.url, double.grpc, "sesame", 2.0))
     assert "running" in gone.hint or "`grpc`" in gone.hint
 
 

@@ -245,7 +245,7 @@ def test_conditions_that_cannot_be_said_are_named() -> None:
     ]
 
 
-def test_documents_are_made_of_the_texts_that_vectors_were_made_of() -> None:
+async def test_documents_are_made_of_the_texts_that_vectors_were_made_of() -> None:
     made = one(sample_files.FLOWS["IndexNode"]())
     taken: list[Any] = []
 
@@ -256,15 +256,12 @@ def test_documents_are_made_of_the_texts_that_vectors_were_made_of() -> None:
 
     here = Ran()
 
-    async def do() -> None:
-        sandbox = Sandbox(SandboxSettings(timeout_s=2))
-        resources = dataclasses.replace(NodeDependencies(here.asked), sandbox=sandbox, knowledge=Knowledge())  # type: ignore[arg-type]  # it only takes in
-        try:
-            await going(flow(made.text), {"topic": "tea " * 100, "items": []}, here, RequestOptions(), resources)
-        finally:
-            await sandbox.close()
-
-    asyncio.run(do())
+    sandbox = Sandbox(SandboxSettings(timeout_s=2))
+    resources = dataclasses.replace(NodeDependencies(here.asked), sandbox=sandbox, knowledge=Knowledge())  # type: ignore[arg-type]  # it only takes in
+    try:
+        await going(flow(made.text), {"topic": "tea " * 100, "items": []}, here, RequestOptions(), resources)
+    finally:
+        await sandbox.close()
     assert here.outputs["count"] == len(taken) == 3
     assert all(len(each.data) <= 200 for each in taken)
     assert b" ".join(each.data for each in taken).count(b"tea") >= 100

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,17 @@ def rpc(served: Served, method: str, key: str | None = "", /, **params: object) 
     return json.loads(served.ask("/mcp", body, key=key).body)
 
 
-def within(served: Served, work: Any, key: str = "") -> None:
-    async def do() -> None:
-        headers = {"Authorization": f"Bearer {key or served.key}"}
-        async with httpx2.AsyncClient(headers=headers) as http:
-            async with Client(streamable_http_client(f"{served.url}/mcp", http_client=http)) as client:
-                await work(client)
-
-    asyncio.run(do())
+@asynccontextmanager
+async def official_client(served: Served, key: str = "") -> AsyncIterator[Client]:
+    headers = {"Authorization": f"Bearer {key or served.key}"}
+    async with httpx2.AsyncClient(headers=headers) as http:
+        async with Client(streamable_http_client(f"{served.url}/mcp", http_client=http)) as client:
+            yield client
 
 
 @pytest.mark.long
-def test_the_official_client_lists_and_calls_what_is_published(served: Served) -> None:
-    async def work(client: Client) -> None:
+async def test_the_official_client_lists_and_calls_what_is_published(served: Served) -> None:
+    async with official_client(served) as client:
         tools = {each.name: each for each in (await client.list_tools()).tools}
         greet = tools["greet"]
         assert greet.description == "Greets somebody."
@@ -87,8 +85,6 @@ def test_the_official_client_lists_and_calls_what_is_published(served: Served) -
         assert failed.is_error
         wrong = await client.call_tool("greet", {"whom": 1})
         assert wrong.is_error and "who" in wrong.content[0].text  # type: ignore[union-attr]  # it is a text
-
-    within(served, work)
 
 
 MAKE = """mutation($may: [Permission!], $project: String, $endpoints: [String!], $flows: [String!]) {

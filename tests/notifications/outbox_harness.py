@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +66,3 @@ class Server:
     def status(self, name: str = "webhooks.ops") -> tables.ReceiverStatus:
         found = self.database.read_transaction(tables.receiver_statuses)
         return next((each for each in found if each.receiver == name), tables.ReceiverStatus(name))
-
-
-async def until(what: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)

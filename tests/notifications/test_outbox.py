@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +20,8 @@ from sizewise.notifications.webhook_signatures import ReplayGuard, verify_webhoo
 from sizewise.settings.server import WebhookEvent, WebhookSettings
 from sizewise.storage.database import Database
 from tests.fakes.webhook_receiver import SECRET, WebhookReceiver, receiving
-from tests.notifications.outbox_harness import Server, opened, until
+from tests.notifications.outbox_harness import Server, opened
+from tests.timeouts import until
 
 DEAD = WebhookSettings(url="http://127.0.0.1:9/", secret="env:HOOK", place="machine")
 
@@ -48,22 +47,12 @@ def hook(receiver: WebhookReceiver, *events: WebhookEvent, place: Place = "machi
     return WebhookSettings(url=receiver.url, secret="env:HOOK", place=place, events=events)
 
 
-def run(server: Server, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        async with server.running():
-            await work()
-
-    asyncio.run(main())
-
-
-def test_a_receiver_gets_an_event_and_can_verify_it(database: Database, receiver: WebhookReceiver) -> None:
+async def test_a_receiver_gets_an_event_and_can_verify_it(database: Database, receiver: WebhookReceiver) -> None:
     server = Server(database, {"ops": hook(receiver)})
 
-    async def work() -> None:
+    async with server.running():
         server.publish("key.revoked", {"key": "sw-1"}, "acme")
         await until(lambda: server.status().delivered)
-
-    run(server, work)
     ((headers, body),) = receiver.came
     assert verify_webhook(headers, body, [SECRET], time.time(), ReplayGuard()).startswith("msg_")
     shown = json.loads(body)
@@ -71,53 +60,45 @@ def test_a_receiver_gets_an_event_and_can_verify_it(database: Database, receiver
     assert receiver.paths == ["/hooks/here"]
 
 
-def test_only_the_events_of_the_settings_are_sent(database: Database, receiver: WebhookReceiver) -> None:
+async def test_only_the_events_of_the_settings_are_sent(database: Database, receiver: WebhookReceiver) -> None:
     server = Server(database, {"ops": hook(receiver, "budget.alert")})
 
-    async def work() -> None:
+    async with server.running():
         server.publish("key.revoked", {})
         server.publish("budget.alert", {"share": 0.8})
         await until(receiver.heard)
-
-    run(server, work)
     assert [json.loads(body)["type"] for _, body in receiver.came] == ["budget.alert"]
 
 
-def test_what_was_not_taken_is_sent_again_under_the_same_id(database: Database) -> None:
+async def test_what_was_not_taken_is_sent_again_under_the_same_id(database: Database) -> None:
     with receiving(500, 0, 204) as receiver:
         server = Server(database, {"ops": hook(receiver)})
 
-        async def work() -> None:
+        async with server.running():
             server.publish("budget.alert", {})
             await until(lambda: receiver.heard() == 1 and server.deliveries.impaired())
             assert server.deliveries.impaired() == ["the webhook 'ops' failed: status 500"]
             await until(lambda: receiver.heard() >= 2)
-
-        run(server, work)
     assert len({headers["webhook-id"] for headers, _ in receiver.came}) == 1
 
 
-def test_no_redirect_is_followed(database: Database) -> None:
+async def test_no_redirect_is_followed(database: Database) -> None:
     with receiving(302) as receiver:
         server = Server(database, {"ops": hook(receiver)})
 
-        async def work() -> None:
+        async with server.running():
             server.publish("budget.alert", {})
             await until(server.deliveries.impaired)
-
-        run(server, work)
     assert set(receiver.paths) == {"/hooks/here"}
 
 
-def test_a_dead_receiver_delays_no_other(database: Database, receiver: WebhookReceiver) -> None:
+async def test_a_dead_receiver_delays_no_other(database: Database, receiver: WebhookReceiver) -> None:
     server = Server(database, {"dead": DEAD, "ops": hook(receiver)})
 
-    async def work() -> None:
+    async with server.running():
         for number in range(25):
             server.publish("budget.alert", {"number": number})
         await until(lambda: receiver.heard() == 25)
-
-    run(server, work)
     assert server.status("webhooks.dead").waiting == 25
 
 
@@ -133,10 +114,10 @@ def test_what_waits_is_bounded_and_the_oldest_goes(database: Database, caplog: p
     assert sum("too slow" in each.message for each in caplog.records) == 5
 
 
-def test_publishing_works_from_any_thread_and_never_raises(database: Database, receiver: WebhookReceiver) -> None:
+async def test_publishing_works_from_any_thread_and_never_raises(database: Database, receiver: WebhookReceiver) -> None:
     server = Server(database, {"ops": hook(receiver)})
 
-    async def work() -> None:
+    async with server.running():
         thread = threading.Thread(target=server.publish, args=("budget.alert", {"from": "a thread"}))
         thread.start()
         await until(receiver.heard)
@@ -145,36 +126,34 @@ def test_publishing_works_from_any_thread_and_never_raises(database: Database, r
         server.publish("budget.alert", {"long": "x" * 100_000})
         assert server.outbox.dropped == 2
 
-    run(server, work)
 
-
-def test_internal_data_goes_no_further_than_it_may(database: Database, receiver: WebhookReceiver) -> None:
+async def test_internal_data_goes_no_further_than_it_may(database: Database, receiver: WebhookReceiver) -> None:
     server = Server(database, {"ops": hook(receiver, place="anyone")})
 
-    async def work() -> None:
+    async with server.running():
         server.publish("budget.alert", {})
         await until(server.deliveries.impaired)
         assert "may reach" in server.deliveries.impaired()[0]
-
-    run(server, work)
     assert receiver.came == []
 
 
-def test_an_event_of_a_transaction_that_fails_is_never_sent(database: Database, receiver: WebhookReceiver) -> None:
+async def test_an_event_of_a_transaction_that_fails_is_never_sent(
+    database: Database, receiver: WebhookReceiver
+) -> None:
     server = Server(database, {"ops": hook(receiver)})
 
-    async def work() -> None:
+    async with server.running():
         with pytest.raises(RuntimeError), database.write() as connection:
             server.outbox.publish("budget.alert", {"of": "nothing"})(connection)
             raise RuntimeError
         server.publish("budget.alert", {"of": "a change"})
         await until(lambda: server.status().delivered)
-
-    run(server, work)
     assert [json.loads(body)["data"] for _, body in receiver.came] == [{"of": "a change"}]
 
 
-def test_what_a_stopped_server_left_is_sent_by_the_next_start(database: Database, receiver: WebhookReceiver) -> None:
+async def test_what_a_stopped_server_left_is_sent_by_the_next_start(
+    database: Database, receiver: WebhookReceiver
+) -> None:
     before = Server(database, {"ops": hook(receiver)})
     before.outbox.prepare(before.webhooks)()
     before.publish("budget.alert", {})
@@ -182,10 +161,8 @@ def test_what_a_stopped_server_left_is_sent_by_the_next_start(database: Database
         assert len(tables.claim_messages(connection, "webhooks.ops", "before", 1 << 60, 1 << 61, 20)) == 1
     after = Server(database, {"ops": hook(receiver)})
 
-    async def work() -> None:
+    async with after.running():
         await until(lambda: after.status().delivered)
-
-    run(after, work)
     assert receiver.heard() == 1
 
 
@@ -207,38 +184,31 @@ def test_messages_are_kept_for_a_week(database: Database) -> None:
 
 
 @pytest.mark.long
-def test_several_servers_of_one_postgres_share_the_messages(postgres_url: str, receiver: WebhookReceiver) -> None:
-    share_the_messages(postgres_url, receiver)
+async def test_several_servers_of_one_postgres_share_the_messages(postgres_url: str, receiver: WebhookReceiver) -> None:
+    await share_the_messages(postgres_url, receiver)
 
 
-def test_several_servers_of_a_database_share_the_messages(tmp_path: Path, receiver: WebhookReceiver) -> None:
-    share_the_messages(tmp_path, receiver)
+async def test_several_servers_of_a_database_share_the_messages(tmp_path: Path, receiver: WebhookReceiver) -> None:
+    await share_the_messages(tmp_path, receiver)
 
 
-def share_the_messages(place: Path | str, receiver: WebhookReceiver) -> None:
+async def share_the_messages(place: Path | str, receiver: WebhookReceiver) -> None:
     with opened(place) as first, opened(place) as second:
         servers = [Server(each, {"ops": hook(receiver)}, shared=True) for each in (first, second)]
-
-        async def main() -> None:
-            async with servers[0].running(), servers[1].running():
-                for number in range(30):
-                    servers[number % 2].publish("budget.alert", {"number": number})
-                await until(lambda: servers[0].status().delivered == 30)
-
-        asyncio.run(main())
+        async with servers[0].running(), servers[1].running():
+            for number in range(30):
+                servers[number % 2].publish("budget.alert", {"number": number})
+            await until(lambda: servers[0].status().delivered == 30)
     numbers = sorted(json.loads(body)["data"]["number"] for _, body in receiver.came)
     assert numbers == list(range(30))
 
 
-def test_an_undeclared_address_is_not_reached() -> None:
-    async def main() -> None:
-        async with HttpClient(EgressPolicy({}, {"internal": "anyone"})) as client:
-            with pytest.raises(EgressDenied):
-                await client.endpoint("http://127.0.0.1:9").request(
-                    "POST",
-                    "/",
-                    purpose="a webhook",
-                    data_class="internal",
-                )
-
-    asyncio.run(main())
+async def test_an_undeclared_address_is_not_reached() -> None:
+    async with HttpClient(EgressPolicy({}, {"internal": "anyone"})) as client:
+        with pytest.raises(EgressDenied):
+            await client.endpoint("http://127.0.0.1:9").request(
+                "POST",
+                "/",
+                purpose="a webhook",
+                data_class="internal",
+            )

@@ -99,143 +99,116 @@ def failed(about: str) -> UpstreamError:
     return error
 
 
-def test_failures_in_a_row_open_it_and_the_refusal_says_for_how_long() -> None:
-    async def run() -> None:
-        model = Model()
-        await model.fail(failed("model"), FAILURE_THRESHOLD)
-        begun = model.inside.begun
-        with pytest.raises(ModelUnavailable) as refused:
-            await model.ask()
-        assert refused.value.retry_after == COOLDOWN_S and refused.value.status == 503
-        assert "open circuit breaker: 3 consecutive failures, retry in 5 s" in refused.value.message
-        assert model.inside.begun == begun, "nobody was asked"
-        assert await model.ask(model.other) is REPLY, "its neighbour is well"
-
-    asyncio.run(run())
+async def test_failures_in_a_row_open_it_and_the_refusal_says_for_how_long() -> None:
+    model = Model()
+    await model.fail(failed("model"), FAILURE_THRESHOLD)
+    begun = model.inside.begun
+    with pytest.raises(ModelUnavailable) as refused:
+        await model.ask()
+    assert refused.value.retry_after == COOLDOWN_S and refused.value.status == 503
+    assert "open circuit breaker: 3 consecutive failures, retry in 5 s" in refused.value.message
+    assert model.inside.begun == begun, "nobody was asked"
+    assert await model.ask(model.other) is REPLY, "its neighbour is well"
 
 
 @pytest.mark.parametrize(
     ("about", "neighbour"),
     [("model", ""), ("endpoint", "circuit breaker"), ("key", "circuit breaker")],
 )
-def test_a_failure_counts_for_whoever_it_is_about(about: str, neighbour: str) -> None:
-    async def run() -> None:
-        model = Model()
-        await model.fail(failed(about), FAILURE_THRESHOLD)
-        assert "circuit breaker" in model.watched.breakers.unavailable_reason()
-        assert neighbour in model.other.breakers.unavailable_reason() and bool(
-            model.other.breakers.unavailable_reason(),
-        ) == bool(neighbour)
-
-    asyncio.run(run())
+async def test_a_failure_counts_for_whoever_it_is_about(about: str, neighbour: str) -> None:
+    model = Model()
+    await model.fail(failed(about), FAILURE_THRESHOLD)
+    assert "circuit breaker" in model.watched.breakers.unavailable_reason()
+    assert neighbour in model.other.breakers.unavailable_reason() and bool(
+        model.other.breakers.unavailable_reason(),
+    ) == bool(neighbour)
 
 
-def test_a_refusal_of_the_request_is_no_illness_and_shows_that_it_can_think() -> None:
-    async def run() -> None:
-        model = Model()
-        await model.fail(UpstreamTimeout("late"), FAILURE_THRESHOLD - 1)
-        await model.fail(UpstreamRejected("no"), 5)
-        await model.fail(UpstreamTimeout("late"), FAILURE_THRESHOLD - 1)
-        assert model.watched.breakers.state() == "closed"
-
-    asyncio.run(run())
+async def test_a_refusal_of_the_request_is_no_illness_and_shows_that_it_can_think() -> None:
+    model = Model()
+    await model.fail(UpstreamTimeout("late"), FAILURE_THRESHOLD - 1)
+    await model.fail(UpstreamRejected("no"), 5)
+    await model.fail(UpstreamTimeout("late"), FAILURE_THRESHOLD - 1)
+    assert model.watched.breakers.state() == "closed"
 
 
-def test_after_the_cooldown_one_request_at_a_time_tries_it_out() -> None:
-    async def run() -> None:
-        model = Model()
-        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
-        model.clock.now += COOLDOWN_S
-        assert model.watched.breakers.state() == "half_open" and not model.watched.breakers.unavailable_reason()
-        model.inside.gate.clear()
-        begun = model.inside.begun
-        probe = asyncio.create_task(model.ask())
-        await asyncio.sleep(0)
-        for _ in range(10):
-            with pytest.raises(ModelUnavailable, match="half-open circuit breaker"):
-                await model.ask()
-        assert model.inside.begun == begun + 1
-        model.inside.gate.set()
-        assert await probe is REPLY
-        assert model.watched.breakers.state() == "closed" and await model.ask() is REPLY
-
-    asyncio.run(run())
-
-
-def test_the_first_word_of_who_tries_it_out_is_enough() -> None:
-    async def run() -> None:
-        model = Model()
-        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
-        model.clock.now += COOLDOWN_S
-        seen: list[str] = []
-
-        async def hear(event: object) -> None:
-            seen.append(model.watched.breakers.state())
-
-        await model.watched(asking(chat("x")), hear)
-        assert seen == ["closed"]
-
-    asyncio.run(run())
-
-
-def test_who_fails_to_heal_it_opens_it_for_twice_as_long_up_to_a_minute() -> None:
-    async def run() -> None:
-        model, waits = Model(), []
-        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
-        for _ in range(6):
-            waits.append(model.watched.breakers.retry_after_s())
-            model.clock.now += waits[-1]
-            await model.fail(UpstreamUnreachable("reset"))
-        assert waits == [5, 10, 20, 40, 60, 60] and MAX_COOLDOWN_S == 60
-
-    asyncio.run(run())
-
-
-def test_who_tries_it_out_and_leaves_makes_room_for_the_next() -> None:
-    async def run() -> None:
-        model = Model()
-        await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
-        model.clock.now += COOLDOWN_S
-        model.inside.gate.clear()
-        probe = asyncio.create_task(model.ask())
-        await asyncio.sleep(0)
-        probe.cancel()
-        await asyncio.gather(probe, return_exceptions=True)
-        model.inside.gate.set()
-        assert await model.ask() is REPLY
-
-    asyncio.run(run())
-
-
-def test_a_named_pause_is_kept_by_all_and_then_over_for_all() -> None:
-    async def run() -> None:
-        model = Model()
-        await model.fail(UpstreamOverloaded("slow down", retry_after=7))
-        with pytest.raises(ModelUnavailable) as refused:
+async def test_after_the_cooldown_one_request_at_a_time_tries_it_out() -> None:
+    model = Model()
+    await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
+    model.clock.now += COOLDOWN_S
+    assert model.watched.breakers.state() == "half_open" and not model.watched.breakers.unavailable_reason()
+    model.inside.gate.clear()
+    begun = model.inside.begun
+    probe = asyncio.create_task(model.ask())
+    await asyncio.sleep(0)
+    for _ in range(10):
+        with pytest.raises(ModelUnavailable, match="half-open circuit breaker"):
             await model.ask()
-        assert refused.value.retry_after == 7
-        model.clock.now += 7
-        model.inside.gate.clear()
-        both = [asyncio.create_task(model.ask()) for _ in range(2)]
-        await asyncio.sleep(0)
-        model.inside.gate.set()
-        assert await asyncio.gather(*both) == [REPLY, REPLY]
-
-    asyncio.run(run())
+    assert model.inside.begun == begun + 1
+    model.inside.gate.set()
+    assert await probe is REPLY
+    assert model.watched.breakers.state() == "closed" and await model.ask() is REPLY
 
 
-def test_a_storm_of_failures_that_were_under_way_counts_once() -> None:
-    async def run() -> None:
-        model = Model()
-        model.inside.gate.clear()
-        storm = [asyncio.create_task(model.ask()) for _ in range(100)]
-        await asyncio.sleep(0)
-        model.inside.fails = UpstreamUnreachable("reset")
-        model.inside.gate.set()
-        await asyncio.gather(*storm, return_exceptions=True)
-        assert model.watched.breakers.retry_after_s() == COOLDOWN_S
+async def test_the_first_word_of_who_tries_it_out_is_enough() -> None:
+    model = Model()
+    await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
+    model.clock.now += COOLDOWN_S
+    seen: list[str] = []
 
-    asyncio.run(run())
+    async def hear(event: object) -> None:
+        seen.append(model.watched.breakers.state())
+
+    await model.watched(asking(chat("x")), hear)
+    assert seen == ["closed"]
+
+
+async def test_who_fails_to_heal_it_opens_it_for_twice_as_long_up_to_a_minute() -> None:
+    model, waits = Model(), []
+    await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
+    for _ in range(6):
+        waits.append(model.watched.breakers.retry_after_s())
+        model.clock.now += waits[-1]
+        await model.fail(UpstreamUnreachable("reset"))
+    assert waits == [5, 10, 20, 40, 60, 60] and MAX_COOLDOWN_S == 60
+
+
+async def test_who_tries_it_out_and_leaves_makes_room_for_the_next() -> None:
+    model = Model()
+    await model.fail(UpstreamUnreachable("reset"), FAILURE_THRESHOLD)
+    model.clock.now += COOLDOWN_S
+    model.inside.gate.clear()
+    probe = asyncio.create_task(model.ask())
+    await asyncio.sleep(0)
+    probe.cancel()
+    await asyncio.gather(probe, return_exceptions=True)
+    model.inside.gate.set()
+    assert await model.ask() is REPLY
+
+
+async def test_a_named_pause_is_kept_by_all_and_then_over_for_all() -> None:
+    model = Model()
+    await model.fail(UpstreamOverloaded("slow down", retry_after=7))
+    with pytest.raises(ModelUnavailable) as refused:
+        await model.ask()
+    assert refused.value.retry_after == 7
+    model.clock.now += 7
+    model.inside.gate.clear()
+    both = [asyncio.create_task(model.ask()) for _ in range(2)]
+    await asyncio.sleep(0)
+    model.inside.gate.set()
+    assert await asyncio.gather(*both) == [REPLY, REPLY]
+
+
+async def test_a_storm_of_failures_that_were_under_way_counts_once() -> None:
+    model = Model()
+    model.inside.gate.clear()
+    storm = [asyncio.create_task(model.ask()) for _ in range(100)]
+    await asyncio.sleep(0)
+    model.inside.fails = UpstreamUnreachable("reset")
+    model.inside.gate.set()
+    await asyncio.gather(*storm, return_exceptions=True)
+    assert model.watched.breakers.retry_after_s() == COOLDOWN_S
 
 
 def test_retries_stay_within_a_fifth_of_the_answers_and_ten_at_once() -> None:

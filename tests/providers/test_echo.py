@@ -24,7 +24,8 @@ from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.providers.echo import EchoModel, echo_card
 from sizewise.routing.structured_output import OutputSchemaCache
-from tests.routing.router_harness import Client, asking, chat, embed, until
+from tests.routing.router_harness import Client, asking, chat, embed
+from tests.timeouts import until
 
 
 def say(what: ChatRequest | EmbeddingRequest, card: ModelCard | None = None) -> tuple[Reply, Client]:
@@ -107,17 +108,17 @@ def test_it_calls_a_tool_in_pieces_where_the_request_has_tools() -> None:
         ("[[busy]]", UpstreamOverloaded),
     ],
 )
-def test_it_fails_on_cue_before_the_first_word(cue: str, error: type[SizewiseError]) -> None:
+async def test_it_fails_on_cue_before_the_first_word(cue: str, error: type[SizewiseError]) -> None:
     client = Client()
     with pytest.raises(error):
-        asyncio.run(EchoModel(echo_card())(asking(chat(f"one two {cue}")), client.send))
+        await EchoModel(echo_card())(asking(chat(f"one two {cue}")), client.send)
     assert client.events == []
 
 
-def test_it_breaks_off_after_the_words_it_is_told() -> None:
+async def test_it_breaks_off_after_the_words_it_is_told() -> None:
     client = Client()
     with pytest.raises(UpstreamUnreachable):
-        asyncio.run(EchoModel(echo_card())(asking(chat("one two three [[fail after=2]]")), client.send))
+        await EchoModel(echo_card())(asking(chat("one two three [[fail after=2]]")), client.send)
     assert client.text == "one two"
 
 
@@ -127,12 +128,12 @@ def test_a_busy_echo_names_its_pause() -> None:
     assert caught.value.retry_after == 2.5
 
 
-def test_a_failure_can_be_for_the_first_asking_only() -> None:
+async def test_a_failure_can_be_for_the_first_asking_only() -> None:
     echo, client = EchoModel(echo_card()), Client()
     request = asking(chat("ok [[fail times=1]]"))
     with pytest.raises(UpstreamUnreachable):
-        asyncio.run(echo(request, client.send))
-    assert asyncio.run(echo(request, client.send)).text == "ok"
+        await echo(request, client.send)
+    assert (await echo(request, client.send)).text == "ok"
 
 
 def test_a_cue_with_a_name_is_heard_by_that_model_alone() -> None:
@@ -152,29 +153,23 @@ def test_it_goes_on_from_an_answer_that_was_begun() -> None:
     assert say(chat(messages=messages))[0].text == " three four"
 
 
-def test_it_hangs_until_it_is_stopped() -> None:
-    async def main() -> None:
-        echo, client = EchoModel(echo_card()), Client()
-        task = asyncio.create_task(echo(asking(chat("one two [[hang after=1]]")), client.send))
-        await until(lambda: client.text == "one")
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled() and echo.cancel_count == 1
-
-    asyncio.run(main())
+async def test_it_hangs_until_it_is_stopped() -> None:
+    echo, client = EchoModel(echo_card()), Client()
+    task = asyncio.create_task(echo(asking(chat("one two [[hang after=1]]")), client.send))
+    await until(lambda: client.text == "one")
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled() and echo.cancel_count == 1
 
 
-def test_it_waits_for_the_gate_where_it_has_one() -> None:
-    async def main() -> None:
-        gate, client = asyncio.Event(), Client()
-        echo = EchoModel(echo_card(), gate)
-        task = asyncio.create_task(echo(asking(chat("one [[wait]]")), client.send))
-        await until(lambda: echo.request_count == 1)
-        assert client.events == []
-        gate.set()
-        assert (await task).text == "one"
-
-    asyncio.run(main())
+async def test_it_waits_for_the_gate_where_it_has_one() -> None:
+    gate, client = asyncio.Event(), Client()
+    echo = EchoModel(echo_card(), gate)
+    task = asyncio.create_task(echo(asking(chat("one [[wait]]")), client.send))
+    await until(lambda: echo.request_count == 1)
+    assert client.events == []
+    gate.set()
+    assert (await task).text == "one"
 
 
 @pytest.mark.parametrize("cue", ["[[dance]]", "[[slow often]]", "[[fail sideways]]", "[[fail after=x.]]"])

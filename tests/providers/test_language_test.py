@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -37,18 +36,18 @@ def test_a_reply_is_right_with_the_number_and_no_other(reply: str, right: bool) 
     assert is_right(reply, 7) is right
 
 
-def test_a_model_that_knows_english_alone_is_right_in_english_alone() -> None:
+async def test_a_model_that_knows_english_alone_is_right_in_english_alone() -> None:
     async def ask(question: str, max_tokens: int) -> str:
         english = next((at for at, each in enumerate(QUESTIONS["en"]) if question.startswith(each)), None)
         return f"It is {ANSWERS[english]}." if english else question
 
     seen: list[tuple[int, int]] = []
-    found = asyncio.run(measure_languages(ask, lambda done, count: seen.append((done, count))))
+    found = await measure_languages(ask, lambda done, count: seen.append((done, count)))
     assert seen == [(done, 10) for done in range(1, 11)]
     assert found == {language: 0.833 if language == "en" else 0.0 for language in QUESTIONS}
 
 
-def test_languages_that_a_slow_model_does_not_reach_are_unknown() -> None:
+async def test_languages_that_a_slow_model_does_not_reach_are_unknown() -> None:
     def clock() -> Iterator[float]:
         now = 0.0
         while True:
@@ -58,4 +57,4 @@ def test_languages_that_a_slow_model_does_not_reach_are_unknown() -> None:
     async def ask(question: str, max_tokens: int) -> str:
         return "7"
 
-    assert list(asyncio.run(measure_languages(ask, lambda done, count: None, clock().__next__))) == ["en", "de", "ru"]
+    assert list(await measure_languages(ask, lambda done, count: None, clock().__next__)) == ["en", "de", "ru"]

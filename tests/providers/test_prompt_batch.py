@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,9 @@ def test_a_batch_that_is_asked_for_is_kept_and_has_room_for_every_slot() -> None
 
 
 @pytest.mark.long
-def test_answers_and_their_log_probabilities_are_the_same_in_every_batch_that_may_be_chosen(smollm_gguf: Path) -> None:
+async def test_answers_and_their_log_probabilities_are_the_same_in_every_batch_that_may_be_chosen(
+    smollm_gguf: Path,
+) -> None:
     text = " ".join(f"Vault {number} is on floor {number % 7}." for number in range(20))
     body = json.dumps(
         {
@@ -76,5 +77,5 @@ def test_answers_and_their_log_probabilities_are_the_same_in_every_batch_that_ma
             await llama.stop()
         return found
 
-    four = asyncio.run(said(4))
-    assert any(four) and four == asyncio.run(said(16)) == asyncio.run(said(32))
+    four = await said(4)
+    assert any(four) and four == await said(16) == await said(32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator
 
@@ -47,7 +46,7 @@ def test_a_reply_is_right_by_its_first_line_and_not_by_repeating_the_question(
     assert is_right(reply, Question("any", text, tuple(answers.split("|")))) is right
 
 
-def test_a_slow_model_is_asked_as_many_as_there_is_time_for() -> None:
+async def test_a_slow_model_is_asked_as_many_as_there_is_time_for() -> None:
     asked: list[str] = []
     seen: list[tuple[int, int]] = []
 
@@ -60,6 +59,6 @@ def test_a_slow_model_is_asked_as_many_as_there_is_time_for() -> None:
         asked.append(question)
         return "42"
 
-    score = asyncio.run(measure_questions(ask, lambda done, count: seen.append((done, count)), lambda: next(clock)))
+    score = await measure_questions(ask, lambda done, count: seen.append((done, count)), lambda: next(clock))
     assert (score.asked, len(asked), seen) == (3, 3, [(1, 200), (2, 200), (3, 200)])
     assert isinstance(score, QuestionScore) and all(each.endswith(INSTRUCTION) for each in asked)

@@ -187,14 +187,6 @@ def resuming() -> Plays:
     return Plays(plays)
 
 
-async def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Polls; fails when it has not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        await asyncio.sleep(0.001)
-
-
 class Nested:
     """An Handler around a Router, as a guard is: passes all on through its own `send`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 
@@ -271,11 +270,11 @@ def test_code_made_to_hurt_its_reader_does_not(unit: str) -> None:
 # ---- all together
 
 
-def test_an_objection_sends_the_question_up() -> None:
+async def test_an_objection_sends_the_question_up() -> None:
     async def foreign(request: Request, send: Send) -> Reply:
         await send(TextDelta(0, ENGLISH))
         return Reply((Choice(0, ENGLISH, "stop"),), Usage(1, 1), SMALL.name)
 
     routing = Routing(SMALL, LARGE, judge=JudgeChain((language,)), others={SMALL.name: foreign})
-    asyncio.run(routing.ask(chat("Wie hoch ist der Eiffelturm?")))
+    await routing.ask(chat("Wie hoch ist der Eiffelturm?"))
     assert routing.client.results == [(SMALL.name, "distrusted"), (LARGE.name, "answered")]

@@ -147,10 +147,10 @@ def test_what_came_without_log_probabilities_is_not_judged_as_if_it_had_them() -
     assert "no log-probabilities, but the calibration used them" in without.client.chosen.reason
 
 
-def test_conversations_were_not_calibrated(proof: Certificate) -> None:
+async def test_conversations_were_not_calibrated(proof: Certificate) -> None:
     turns = [{"role": role, "content": ASK} for role in ("user", "assistant", "user")]
     app = PolicyHarness(proof)
-    asyncio.run(app.routed(asking(chat(messages=turns)), app.client.send))
+    await app.routed(asking(chat(messages=turns)), app.client.send)
     assert app.client.results == [("echo/large", "answered")]
     assert "single questions were calibrated" in app.client.chosen.reason
 
@@ -170,12 +170,12 @@ def test_what_is_unlike_all_that_taught_goes_to_the_large_one(proof: Certificate
         assert app.client.results == [("echo/large", "answered")]
 
 
-def test_what_no_calibration_saw_goes_to_the_large_one(proof: Certificate) -> None:
+async def test_what_no_calibration_saw_goes_to_the_large_one(proof: Certificate) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     for body in ({"n": 2}, {"response_format": schema}, {"tools": tools, "tool_choice": "none"}):
         app = PolicyHarness(proof)
-        asyncio.run(app.routed(asking(chat(ASK, **body)), app.client.send))
+        await app.routed(asking(chat(ASK, **body)), app.client.send)
         assert [model for model, _ in app.client.results] == ["echo/large"]
         assert "were not calibrated" in app.client.chosen.reason
 

@@ -144,20 +144,18 @@ def shown(event: Event) -> str:
         "one two [[fail after=1]] three",
     ],
 )
-def test_it_is_told_and_booked_as_the_long_way_is(text: str, stream: bool) -> None:
+async def test_it_is_told_and_booked_as_the_long_way_is(text: str, stream: bool) -> None:
     names = ModelAliases((SMALL, LARGE), {"default": CascadePolicy()})
     assert names(chat(model="echo/small")).direct_card is SMALL
-    short = asyncio.run(sent_events(names, text, stream, leaves=False))
-    assert short == asyncio.run(
-        sent_events(lambda what, policy: roundabout(names(what, policy)), text, stream, leaves=False),
-    )
+    short = await sent_events(names, text, stream, leaves=False)
+    assert short == await sent_events(lambda what, policy: roundabout(names(what, policy)), text, stream, leaves=False)
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-def test_a_client_that_leaves_is_booked_as_on_the_long_way(stream: bool) -> None:
+async def test_a_client_that_leaves_is_booked_as_on_the_long_way(stream: bool) -> None:
     names = ModelAliases((SMALL, LARGE), {"default": CascadePolicy()})
-    short = asyncio.run(sent_events(names, "one [[wait]]", stream, leaves=True))
+    short = await sent_events(names, "one [[wait]]", stream, leaves=True)
     assert "CancelledError" in short[-1] and any("cancelled" in line for line in short[:-1])
-    assert short == asyncio.run(
-        sent_events(lambda what, policy: roundabout(names(what, policy)), "one [[wait]]", stream, True),
+    assert short == await sent_events(
+        lambda what, policy: roundabout(names(what, policy)), "one [[wait]]", stream, True
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from sizewise.errors import ConfigError
@@ -67,21 +65,21 @@ def routed(
         ("Warum ist der Himmel blau und nicht die Erde?", "echo/large", "language"),
     ],
 )
-def test_who_is_asked_and_why(predictor: Predictor, words: str, model: str, why: str) -> None:
+async def test_who_is_asked_and_why(predictor: Predictor, words: str, model: str, why: str) -> None:
     answer, client = routed(predictor, LearnedPolicy())[0], Client()
-    asyncio.run(answer(asking(chat(words)), client.send))
+    await answer(asking(chat(words)), client.send)
     assert client.chosen.model == model and why in client.chosen.reason
 
 
-def test_where_it_cannot_tell_the_small_one_may_be_the_default(predictor: Predictor) -> None:
+async def test_where_it_cannot_tell_the_small_one_may_be_the_default(predictor: Predictor) -> None:
     answer, client = routed(predictor, LearnedPolicy(fallback="small"))[0], Client()
-    asyncio.run(answer(asking(chat("yeast ferments glucose anaerobically")), client.send))
+    await answer(asking(chat("yeast ferments glucose anaerobically")), client.send)
     assert client.chosen.model == "echo/small"
 
 
-def test_a_model_that_is_named_is_asked_whatever_is_foreseen(predictor: Predictor) -> None:
+async def test_a_model_that_is_named_is_asked_whatever_is_foreseen(predictor: Predictor) -> None:
     answer, client = routed(predictor, LearnedPolicy())[0], Client()
-    asyncio.run(answer(asking(chat(HARD, "echo/small")), client.send))
+    await answer(asking(chat(HARD, "echo/small")), client.send)
     assert client.chosen.model == "echo/small"
 
 

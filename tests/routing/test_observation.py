@@ -79,20 +79,17 @@ def test_what_leaves_no_choice_is_not_seen(model: str) -> None:
     assert not routing.client.chosen.reason.endswith("it drifted")
 
 
-def test_vectors_failures_and_clients_that_left_are_not_seen() -> None:
+async def test_vectors_failures_and_clients_that_left_are_not_seen() -> None:
     routing = Watched()
     with pytest.raises(SizewiseError):
-        routing.run(embed("one"))
+        await routing.ask(embed("one"))
     with pytest.raises(SizewiseError):
-        routing.run(chat("[[fail]]"))
+        await routing.ask(chat("[[fail]]"))
 
-    async def leaves() -> None:
-        task = asyncio.create_task(routing.routed(asking(chat("[[hang]]")), Client().send))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-
-    asyncio.run(leaves())
+    task = asyncio.create_task(routing.routed(asking(chat("[[hang]]")), Client().send))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
     assert routing.seen == []
 
 

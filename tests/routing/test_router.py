@@ -65,8 +65,8 @@ from tests.routing.router_harness import (
     embed,
     racing,
     resuming,
-    until,
 )
+from tests.timeouts import until
 
 DOUBTED = "[[echo/small: logprob -3]]"
 BOTH = ["echo/small", "echo/large"]
@@ -194,17 +194,14 @@ def test_a_busy_model_is_waited_for_if_its_pause_is_short() -> None:
         routing.run(chat("one [[busy retry_after=30 times=1]]", model="echo/small"))
 
 
-def test_a_pause_before_an_attempt_can_be_cancelled_and_books_nothing_for_it() -> None:
-    async def main() -> None:
-        routing = Routing(policy=FixedPolicy(max_retry_delay_s=60))
-        task = asyncio.create_task(routing.ask(chat("one [[busy retry_after=60]]")))
-        await until(lambda: routing.echoes["echo/small"].request_count == 1)
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        assert routing.client.results == [("echo/small", "failed")]
-
-    asyncio.run(main())
+async def test_a_pause_before_an_attempt_can_be_cancelled_and_books_nothing_for_it() -> None:
+    routing = Routing(policy=FixedPolicy(max_retry_delay_s=60))
+    task = asyncio.create_task(routing.ask(chat("one [[busy retry_after=60]]")))
+    await until(lambda: routing.echoes["echo/small"].request_count == 1)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert routing.client.results == [("echo/small", "failed")]
 
 
 # ---- hold, judge, go up ---------------------------------------------------------------------------------------------
@@ -239,18 +236,15 @@ def test_a_reply_that_a_rule_objects_to_is_distrusted_with_the_reason() -> None:
     assert routing.client.tried[0].score == 0 and "does not know" in routing.client.tried[0].reason
 
 
-def test_nothing_is_sent_while_a_reply_is_held() -> None:
-    async def main() -> None:
-        routing = Routing()
-        task = asyncio.create_task(routing.ask(chat("one two three [[echo/small: hang after=2]]")))
-        await until(lambda: routing.echoes["echo/small"].request_count == 1)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert routing.client.events == []
-        task.cancel()
-        await asyncio.wait([task])
-
-    asyncio.run(main())
+async def test_nothing_is_sent_while_a_reply_is_held() -> None:
+    routing = Routing()
+    task = asyncio.create_task(routing.ask(chat("one two three [[echo/small: hang after=2]]")))
+    await until(lambda: routing.echoes["echo/small"].request_count == 1)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert routing.client.events == []
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def test_a_hold_is_bounded_then_the_next_model_is_asked() -> None:
@@ -458,67 +452,58 @@ def test_a_resumed_answer_that_breaks_off_again_goes_on_with_the_next() -> None:
         (agreeing(), "[[hang after=1]]", 2),
     ],
 )
-def test_when_the_client_leaves_every_model_is_stopped_and_booked(policy: Plays, cues: str, stopped: int) -> None:
-    async def main() -> None:
-        routing = Routing(policy=policy)
-        task = asyncio.create_task(routing.ask(chat(f"one two three {cues}")))
-        await until(lambda: sum(echo.request_count for echo in routing.echoes.values()) == stopped)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-        assert sum(echo.cancel_count for echo in routing.echoes.values()) == stopped
-        assert [tried.result for tried in routing.client.tried] == ["cancelled"] * stopped
-        assert all(tried.usage.estimated and tried.usage.input > 0 for tried in routing.client.tried)
-
-    asyncio.run(main())
+async def test_when_the_client_leaves_every_model_is_stopped_and_booked(policy: Plays, cues: str, stopped: int) -> None:
+    routing = Routing(policy=policy)
+    task = asyncio.create_task(routing.ask(chat(f"one two three {cues}")))
+    await until(lambda: sum(echo.request_count for echo in routing.echoes.values()) == stopped)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert sum(echo.cancel_count for echo in routing.echoes.values()) == stopped
+    assert [tried.result for tried in routing.client.tried] == ["cancelled"] * stopped
+    assert all(tried.usage.estimated and tried.usage.input > 0 for tried in routing.client.tried)
 
 
-def test_when_the_client_leaves_during_the_second_attempt_the_first_is_booked_as_distrusted() -> None:
-    async def main() -> None:
-        routing = Routing()
-        task = asyncio.create_task(routing.ask(chat(f"one two {DOUBTED} [[echo/large: hang after=1]]")))
-        await until(lambda: routing.client.text == "one")
-        task.cancel()
-        await asyncio.wait([task])
-        assert routing.client.results == [("echo/small", "distrusted"), ("echo/large", "cancelled")]
-
-    asyncio.run(main())
+async def test_when_the_client_leaves_during_the_second_attempt_the_first_is_booked_as_distrusted() -> None:
+    routing = Routing()
+    task = asyncio.create_task(routing.ask(chat(f"one two {DOUBTED} [[echo/large: hang after=1]]")))
+    await until(lambda: routing.client.text == "one")
+    task.cancel()
+    await asyncio.wait([task])
+    assert routing.client.results == [("echo/small", "distrusted"), ("echo/large", "cancelled")]
 
 
-def test_a_client_that_leaves_while_the_books_are_written_does_not_stop_them() -> None:
-    async def main() -> None:
-        routing, client, waits = Routing(), Client(), asyncio.Event()
+async def test_a_client_that_leaves_while_the_books_are_written_does_not_stop_them() -> None:
+    routing, client, waits = Routing(), Client(), asyncio.Event()
 
-        async def slow(event: Event) -> None:
-            if isinstance(event, AttemptFinished) and event.model == "echo/small":
-                waits.set()
-                await asyncio.Event().wait()
-            await client.send(event)
+    async def slow(event: Event) -> None:
+        if isinstance(event, AttemptFinished) and event.model == "echo/small":
+            waits.set()
+            await asyncio.Event().wait()
+        await client.send(event)
 
-        task = asyncio.create_task(routing.routed(asking(chat(f"one {DOUBTED}")), slow))
-        await waits.wait()
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled() and client.results == [("echo/large", "answered")]
-
-    asyncio.run(main())
+    task = asyncio.create_task(routing.routed(asking(chat(f"one {DOUBTED}")), slow))
+    await waits.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled() and client.results == [("echo/large", "answered")]
 
 
-def test_a_client_whose_connection_breaks_stops_the_model_and_nobody_else_is_asked() -> None:
+async def test_a_client_whose_connection_breaks_stops_the_model_and_nobody_else_is_asked() -> None:
     routing = Routing(policy=CheapestPolicy())
     client = Client(TextDelta, ConnectionResetError("gone"))
     with pytest.raises(ConnectionResetError):
-        asyncio.run(routing.routed(asking(chat("one two")), client.send))
+        await routing.routed(asking(chat("one two")), client.send)
     assert client.results == [("echo/small", "failed")] and routing.echoes["echo/large"].request_count == 0
 
 
-def test_a_guard_that_stops_the_answer_is_not_taken_for_a_failure_of_the_model() -> None:
+async def test_a_guard_that_stops_the_answer_is_not_taken_for_a_failure_of_the_model() -> None:
     routing = Routing(policy=CheapestPolicy(resume=True))
     client = Client(TextDelta, Forbidden("this may not be said"))
     with pytest.raises(Forbidden, match="may not be said"):
-        asyncio.run(routing.routed(asking(chat("one two")), client.send))
+        await routing.routed(asking(chat("one two")), client.send)
     assert routing.echoes["echo/large"].request_count == 0
 
 
@@ -633,7 +618,7 @@ def test_a_faulty_policy_is_a_clear_error_and_what_it_did_is_booked(
     assert "made up" not in routing.client.text
 
 
-def test_a_policy_is_closed_when_the_request_ends_early() -> None:
+async def test_a_policy_is_closed_when_the_request_ends_early() -> None:
     closed: list[bool] = []
 
     def tidy(question: RequestFeatures, field: Candidates) -> PolicyRun:
@@ -642,14 +627,11 @@ def test_a_policy_is_closed_when_the_request_ends_early() -> None:
         finally:
             closed.append(True)
 
-    async def main() -> None:
-        routing = Routing(policy=Plays(tidy))
-        task = asyncio.create_task(routing.ask(chat("one [[hang]]")))
-        await until(lambda: routing.echoes["echo/small"].request_count == 1)
-        task.cancel()
-        await asyncio.wait([task])
-
-    asyncio.run(main())
+    routing = Routing(policy=Plays(tidy))
+    task = asyncio.create_task(routing.ask(chat("one [[hang]]")))
+    await until(lambda: routing.echoes["echo/small"].request_count == 1)
+    task.cancel()
+    await asyncio.wait([task])
     assert closed == [True]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import time
@@ -77,15 +76,12 @@ def test_the_log_is_emptied_after_a_burst_and_a_reader_that_holds_it_holds_no_wr
     database.close()
 
 
-def test_a_flush_waits_until_all_that_was_accepted_is_durable(tmp_path: Path) -> None:
-    async def scene() -> None:
-        for id in range(5_000):
-            writer.enqueue((("notes", [(id, "a")]),))
-        await writer.flush()
-        assert found(tmp_path / "x.db") == list(range(5_000))
-
+async def test_a_flush_waits_until_all_that_was_accepted_is_durable(tmp_path: Path) -> None:
     database, writer = opened(tmp_path / "x.db", flush_ms=10_000)
-    asyncio.run(scene())
+    for id in range(5_000):
+        writer.enqueue((("notes", [(id, "a")]),))
+    await writer.flush()
+    assert found(tmp_path / "x.db") == list(range(5_000))
     writer.close()
     database.close()
 
@@ -98,17 +94,14 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_row_that_can_never_be_written_is_lost_alone_and_counted(
+async def test_a_row_that_can_never_be_written_is_lost_alone_and_counted(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def scene() -> None:
-        for id in range(100):
-            writer.enqueue((("notes", [(10**30 if id == 37 else id, "a")]), ("lines", [(id, "a")])))
-        await writer.flush()
-
     database, writer = opened(tmp_path / "x.db")
-    asyncio.run(scene())
+    for id in range(100):
+        writer.enqueue((("notes", [(10**30 if id == 37 else id, "a")]), ("lines", [(id, "a")])))
+    await writer.flush()
     kept = [id for id in range(100) if id != 37]
     assert found(tmp_path / "x.db") == kept
     assert found(tmp_path / "x.db", "lines") == kept, "what belongs together is lost together"
@@ -133,31 +126,28 @@ def test_while_someone_else_holds_the_file_rows_wait_and_nothing_is_lost(tmp_pat
     database.close()
 
 
-def test_on_a_read_only_store_the_oldest_go_first_counted_and_told_once(
+async def test_on_a_read_only_store_the_oldest_go_first_counted_and_told_once(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def scene() -> None:
-        for id in range(250):
-            writer.enqueue((("notes", [(id, "a")]),))
-        for _ in range(3):
-            with pytest.raises(StorageError, match="readonly"):
-                await writer.flush()
-        assert writer.problem.startswith("cannot write records:")
-        assert (writer.pending, writer.dropped) == (100, 150)
-
     path = tmp_path / "x.db"
     open_database(sqlite_url(str(path)), [SCHEMA]).close()
     caplog.set_level(logging.WARNING)
     database, writer = opened(path, f"sqlite:///file:{path}?mode=ro&uri=true", bound=100)
-    asyncio.run(scene())
+    for id in range(250):
+        writer.enqueue((("notes", [(id, "a")]),))
+    for _ in range(3):
+        with pytest.raises(StorageError, match="readonly"):
+            await writer.flush()
+    assert writer.problem.startswith("cannot write records:")
+    assert (writer.pending, writer.dropped) == (100, 150)
     assert caplog.text.count("cannot write records") == 1
     writer.close()
     assert (writer.pending, writer.dropped) == (0, 250)
     database.close()
 
 
-def test_work_of_others_takes_its_turn_and_its_errors_come_back(tmp_path: Path) -> None:
+async def test_work_of_others_takes_its_turn_and_its_errors_come_back(tmp_path: Path) -> None:
     def work(connection: Connection) -> int:
         return len(connection.execute(select(NOTES)).all())
 
@@ -165,16 +155,13 @@ def test_work_of_others_takes_its_turn_and_its_errors_come_back(tmp_path: Path) 
         connection.exec_driver_sql("INSERT INTO notes VALUES (7, 'a')")
         raise LookupError("mine")
 
-    async def scene() -> None:
-        writer.enqueue((("notes", [(1, "a")]),))
-        await writer.flush()
-        assert await writer.run_transaction(work) == 1
-        with pytest.raises(LookupError, match="mine"):
-            await writer.run_transaction(fails)
-        assert await writer.run_transaction(work) == 1, "all of it or nothing"
-
     database, writer = opened(tmp_path / "x.db")
-    asyncio.run(scene())
+    writer.enqueue((("notes", [(1, "a")]),))
+    await writer.flush()
+    assert await writer.run_transaction(work) == 1
+    with pytest.raises(LookupError, match="mine"):
+        await writer.run_transaction(fails)
+    assert await writer.run_transaction(work) == 1, "all of it or nothing"
     writer.close()
     database.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
@@ -40,7 +39,7 @@ def leadership(database: Database, holder: str, lease_s: float = 60.0) -> Leader
     return Leadership(holder, write, shared=True, lease_s=lease_s)
 
 
-def paused_leader_is_fenced(database: Database) -> None:
+async def paused_leader_is_fenced(database: Database) -> None:
     paused, other = leadership(database, "one", lease_s=0.0), leadership(database, "other")
     written = list[str]()
 
@@ -48,31 +47,28 @@ def paused_leader_is_fenced(database: Database) -> None:
         written.append("work")
         return False
 
-    async def story() -> None:
-        await paused.renew()
-        assert paused.leads() and await paused.write(work) is False
-        await other.renew()  # the lease of the first has run out
-        assert other.leads()
-        with pytest.raises(StaleLeader):
-            await paused.write(work)
-        await other.write(work)
-        await paused.renew()
-        assert not paused.leads()
-        with pytest.raises(StaleLeader):
-            await paused.write(work)
-
-    asyncio.run(story())
+    await paused.renew()
+    assert paused.leads() and await paused.write(work) is False
+    await other.renew()  # the lease of the first has run out
+    assert other.leads()
+    with pytest.raises(StaleLeader):
+        await paused.write(work)
+    await other.write(work)
+    await paused.renew()
+    assert not paused.leads()
+    with pytest.raises(StaleLeader):
+        await paused.write(work)
     assert len(written) == 2
 
 
-def test_a_paused_leader_that_goes_on_writes_nothing(database: Database) -> None:
-    paused_leader_is_fenced(database)
+async def test_a_paused_leader_that_goes_on_writes_nothing(database: Database) -> None:
+    await paused_leader_is_fenced(database)
 
 
 @pytest.mark.long
-def test_a_paused_leader_writes_nothing_in_postgres(module_postgres_url: str) -> None:
+async def test_a_paused_leader_writes_nothing_in_postgres(module_postgres_url: str) -> None:
     found = open_database(module_postgres_url, [leader_lease.SCHEMA])
-    paused_leader_is_fenced(found)
+    await paused_leader_is_fenced(found)
     with found.write() as connection:  # the servers of the next tests need not wait for its end
         connection.execute(delete(leader_lease.LEASES))
     found.close()
@@ -87,14 +83,14 @@ def test_a_lease_is_kept_by_its_holder_and_each_holder_has_a_higher_epoch(databa
     assert [take("other"), take("one")] == [2, 0]
 
 
-def test_a_database_of_one_server_needs_no_lease(database: Database) -> None:
+async def test_a_database_of_one_server_needs_no_lease(database: Database) -> None:
     async def write(work: UnitOfWork[Any]) -> Any:
         with database.write() as connection:
             return work(connection)
 
     alone = Leadership("one", write, shared=False)
     assert alone.leads() and not alone.periodic_tasks()
-    assert asyncio.run(alone.write(lambda c: 7)) == 7
+    assert await alone.write(lambda c: 7) == 7
 
 
 def leads(server: Served) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,13 +160,10 @@ def test_a_choice_that_cannot_be_made_is_refused_with_its_place(local: Served, m
     assert param is None or error["param"] == param
 
 
-def test_a_model_that_failed_its_self_test_is_not_asked_for_calls(tmp_path: Path, smollm_gguf: Path) -> None:
-    async def measured() -> None:
-        await add_model(smollm_gguf, tmp_path, "mine")
-        found = await run_self_test("local/mine", smollm_gguf, calls_of=lambda text: written_tool_calls(text, ["f"])[1])
-        await record_tools("local/mine", tmp_path, found.tools, "self-test on this machine")
-
-    asyncio.run(measured())
+async def test_a_model_that_failed_its_self_test_is_not_asked_for_calls(tmp_path: Path, smollm_gguf: Path) -> None:
+    await add_model(smollm_gguf, tmp_path, "mine")
+    found = await run_self_test("local/mine", smollm_gguf, calls_of=lambda text: written_tool_calls(text, ["f"])[1])
+    await record_tools("local/mine", tmp_path, found.tools, "self-test on this machine")
     config = """
 [server]
 discover = false

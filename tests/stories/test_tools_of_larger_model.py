@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -109,6 +108,6 @@ def test_an_agent_uses_a_tool_of_an_mcp_server(served: Served) -> None:
     assert "sums__add" in made and "'failed': True" not in made and '"failed":true' not in made.replace(" ", ""), made
 
 
-def test_the_self_test_finds_the_call(qwen_gguf: Path) -> None:
-    found = asyncio.run(run_self_test("m", qwen_gguf, calls_of=lambda text: written_tool_calls(text, (TOOL_NAME,))[1]))
+async def test_the_self_test_finds_the_call(qwen_gguf: Path) -> None:
+    found = await run_self_test("m", qwen_gguf, calls_of=lambda text: written_tool_calls(text, (TOOL_NAME,))[1])
     assert found.tools

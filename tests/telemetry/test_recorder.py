@@ -179,7 +179,7 @@ def test_a_request_that_fails_is_written_with_what_was_spent(
     assert (len(found.attempts), found.record.output) == (1, 40)
 
 
-def test_a_client_that_leaves_in_mid_stream_is_booked_before_its_task_ends(tmp_path: Path) -> None:
+async def test_a_client_that_leaves_in_mid_stream_is_booked_before_its_task_ends(tmp_path: Path) -> None:
     spoke = asyncio.Event()
 
     async def answer(request: Request, send: Send) -> Reply:
@@ -204,22 +204,18 @@ def test_a_client_that_leaves_in_mid_stream_is_booked_before_its_task_ends(tmp_p
             )
         return REPLY
 
-    async def scene() -> RecordWithAttempts:
-        with open_services(tmp_path) as services:
-            recorded = RecordingMiddleware(
-                answer,
-                write=services.records.enqueue,
-                metrics=Metrics(services.records.queue_counts),
-                record_ids=services.records.ids,
-            )
-            task = asyncio.create_task(recorded(ask(), discard_events))
-            await spoke.wait()
-            task.cancel()
-            await asyncio.wait([task])
-            (found,) = await services.records.find_by_trace(TRACE)
-            return found
-
-    found = asyncio.run(scene())
+    with open_services(tmp_path) as services:
+        recorded = RecordingMiddleware(
+            answer,
+            write=services.records.enqueue,
+            metrics=Metrics(services.records.queue_counts),
+            record_ids=services.records.ids,
+        )
+        task = asyncio.create_task(recorded(ask(), discard_events))
+        await spoke.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        (found,) = await services.records.find_by_trace(TRACE)
     assert (found.record.status, found.record.error, found.record.model) == (499, "cancelled", "here/small")
     assert (found.record.estimated, found.attempts[0].result) == (True, "cancelled")
 
@@ -271,61 +267,55 @@ def test_the_data_class_is_the_stricter_of_request_and_key(tmp_path: Path) -> No
         assert booked(home, saying(LARGE), ask(options=options, principal=principal)).record.data_class == expected
 
 
-def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_path: Path) -> None:
-    async def scene() -> None:
-        with open_services(tmp_path) as services:
-            metrics = Metrics(services.records.queue_counts)
+async def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
+        metrics = Metrics(services.records.queue_counts)
 
-            async def one(trace: str, answer: Handler, tenant: str = "local") -> None:
-                try:
-                    await RecordingMiddleware(
-                        answer, write=services.records.enqueue, metrics=metrics, record_ids=services.records.ids
-                    )(
-                        Request(CHAT, Principal(tenant), trace, time.perf_counter()),
-                        discard_events,
-                    )
-                except NoModelFits:
-                    pass
+        async def one(trace: str, answer: Handler, tenant: str = "local") -> None:
+            try:
+                await RecordingMiddleware(
+                    answer, write=services.records.enqueue, metrics=metrics, record_ids=services.records.ids
+                )(
+                    Request(CHAT, Principal(tenant), trace, time.perf_counter()),
+                    discard_events,
+                )
+            except NoModelFits:
+                pass
 
-            await one("aa" * 16, saying(ModelSelected("here/small", "w", 1)))
-            await one("ab" * 16, saying(ModelSelected("there/large", "w", 1)))
-            between = time.time_ns() // 1_000_000 + 1
-            while time.time_ns() // 1_000_000 <= between:
-                await asyncio.sleep(0)
-            await one("ac" * 16, saying(error=NoModelFits("nobody")))
-            await one("ac" * 16, saying(ModelSelected("here/small", "w", 1)), tenant="other")
+        await one("aa" * 16, saying(ModelSelected("here/small", "w", 1)))
+        await one("ab" * 16, saying(ModelSelected("there/large", "w", 1)))
+        between = time.time_ns() // 1_000_000 + 1
+        while time.time_ns() // 1_000_000 <= between:
+            await asyncio.sleep(0)
+        await one("ac" * 16, saying(error=NoModelFits("nobody")))
+        await one("ac" * 16, saying(ModelSelected("here/small", "w", 1)), tenant="other")
 
-            async def traces(wanted: RecordFilter, limit: int = 20) -> list[str]:
-                return [record.trace[:2] for record in (await services.records.page(wanted, limit)).rows]
+        async def traces(wanted: RecordFilter, limit: int = 20) -> list[str]:
+            return [record.trace[:2] for record in (await services.records.page(wanted, limit)).rows]
 
-            assert await traces(RecordFilter()) == ["ac", "ab", "aa"], "newest first, one tenant's only"
-            assert await traces(RecordFilter(), 2) == ["ac", "ab"]
-            assert await traces(RecordFilter(model="here/small")) == ["aa"]
-            assert await traces(RecordFilter(status=422)) == ["ac"]
-            assert await traces(RecordFilter(since=between)) == ["ac"]
-            assert await traces(RecordFilter(trace="ab")) == ["ab"]
-            assert await traces(RecordFilter(trace="abc")) == []
-            assert await traces(RecordFilter("other")) == ["ac"]
-            for wrong in (0, 1_001):
-                with pytest.raises(BadRequest, match=repr(wrong)):
-                    await services.records.page(RecordFilter(), wrong)
-
-    asyncio.run(scene())
+        assert await traces(RecordFilter()) == ["ac", "ab", "aa"], "newest first, one tenant's only"
+        assert await traces(RecordFilter(), 2) == ["ac", "ab"]
+        assert await traces(RecordFilter(model="here/small")) == ["aa"]
+        assert await traces(RecordFilter(status=422)) == ["ac"]
+        assert await traces(RecordFilter(since=between)) == ["ac"]
+        assert await traces(RecordFilter(trace="ab")) == ["ab"]
+        assert await traces(RecordFilter(trace="abc")) == []
+        assert await traces(RecordFilter("other")) == ["ac"]
+        for wrong in (0, 1_001):
+            with pytest.raises(BadRequest, match=repr(wrong)):
+                await services.records.page(RecordFilter(), wrong)
 
 
-def test_requests_that_share_a_clients_trace_are_all_kept(tmp_path: Path) -> None:
-    async def scene() -> list[RecordWithAttempts]:
-        with open_services(tmp_path) as services:
-            recorded = RecordingMiddleware(
-                saying(LARGE),
-                write=services.records.enqueue,
-                metrics=Metrics(services.records.queue_counts),
-                record_ids=services.records.ids,
-            )
-            await asyncio.gather(*(recorded(ask(), discard_events) for _ in range(50)))
-            return await services.records.find_by_trace(TRACE[:8])
-
-    found = asyncio.run(scene())
+async def test_requests_that_share_a_clients_trace_are_all_kept(tmp_path: Path) -> None:
+    with open_services(tmp_path) as services:
+        recorded = RecordingMiddleware(
+            saying(LARGE),
+            write=services.records.enqueue,
+            metrics=Metrics(services.records.queue_counts),
+            record_ids=services.records.ids,
+        )
+        await asyncio.gather(*(recorded(ask(), discard_events) for _ in range(50)))
+        found = await services.records.find_by_trace(TRACE[:8])
     assert len({whole.record.id for whole in found}) == 50
     assert all(len(whole.attempts) == 1 for whole in found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,21 +52,21 @@ def fill(database: Database, first: int, count: int, words: str = "trace" * 6) -
 
 
 @pytest.mark.long
-def test_the_oldest_contents_go_first_then_records_and_the_sums_stay(tmp_path: Path) -> None:
+async def test_the_oldest_contents_go_first_then_records_and_the_sums_stay(tmp_path: Path) -> None:
     database = open_database(sqlite_url(str(tmp_path / "x.db")), SCHEMAS)
     fill(database, 0, 3_000)
     with database.write() as connection:
         insert_payloads(connection, [PayloadRow(n, "t", "k", NOW + n, b"x" * 1_000) for n in range(200)])
     sizes = {each.kind: each.bytes for each in database.read_transaction(measure)}
     total = short(Clockwork(database).usage().total)
-    asyncio.run(limited(database, 0).apply())
-    asyncio.run(limited(database, sum(sizes.values()) + 1).apply())
+    await limited(database, 0).apply()
+    await limited(database, sum(sizes.values()) + 1).apply()
     assert (rows(database, CONTENTS), rows(database, RECORDS)) == (200, 3_000)
     assert database.read_transaction(read_cut) is None
-    asyncio.run(limited(database, sizes["records"] + sizes["contents"] // 2).apply())
+    await limited(database, sizes["records"] + sizes["contents"] // 2).apply()
     assert 0 < rows(database, CONTENTS) < 120 and rows(database, RECORDS) == 3_000
     limit = limited(database, sizes["records"] // 2)
-    asyncio.run(limit.apply())
+    await limit.apply()
     assert rows(database, CONTENTS) == 0 and 1_300 < rows(database, RECORDS) < 1_500
     assert sum(each.bytes for each in limit.sizes) <= sizes["records"] // 2
     assert database.read_transaction(lambda c: c.scalar(select(func.max(RECORDS.c.id)))) is not None
@@ -76,12 +75,12 @@ def test_the_oldest_contents_go_first_then_records_and_the_sums_stay(tmp_path: P
 
 
 @pytest.mark.long
-def test_the_file_is_steady_at_the_limit_and_near_it(tmp_path: Path) -> None:
+async def test_the_file_is_steady_at_the_limit_and_near_it(tmp_path: Path) -> None:
     database = open_database(sqlite_url(str(tmp_path / "x.db")), SCHEMAS)
     limit, sizes = 4_000_000, list[int]()
     for turn in range(8):
         fill(database, turn * 5_000, 5_000)
-        asyncio.run(limited(database, limit).apply())
+        await limited(database, limit).apply()
         database.checkpoint(truncate=True)
         sizes.append((tmp_path / "x.db").stat().st_size)
     stored = sum(each.bytes for each in database.read_transaction(measure))

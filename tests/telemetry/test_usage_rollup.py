@@ -285,7 +285,7 @@ def test_a_crash_in_any_transaction_counts_nothing_twice(tmp_path: Path, crash_a
 
 
 @pytest.mark.long
-def test_records_deleted_while_they_are_counted_are_not_counted_twice(tmp_path: Path) -> None:
+async def test_records_deleted_while_they_are_counted_are_not_counted_twice(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
         work = Clockwork(database)
         rows, tried = traffic(120, NOW - 4 * HOUR, NOW - 3 * HOUR, 5)
@@ -299,9 +299,9 @@ def test_records_deleted_while_they_are_counted_are_not_counted_twice(tmp_path: 
             return await write(transaction)
 
         rollups = UsageRollups(database.read_transaction, late, RecordsSettings(), lambda: work.now)
-        asyncio.run(rollups.roll_up())
+        await rollups.roll_up()
         assert short(work.usage().total) == ledger(rows, tried)
-        asyncio.run(rollups.roll_up())
+        await rollups.roll_up()
         assert short(work.usage().total) == ledger(rows, tried)
 
 

@@ -131,24 +131,18 @@ def test_what_json_cannot_say_is_refused_when_the_house_is_built_not_when_it_is_
         function_tool(weather, "rm -rf")
 
 
-def test_a_shelf_offers_what_is_on_the_list_and_finds_by_name_or_beginning() -> None:
+async def test_a_shelf_offers_what_is_on_the_list_and_finds_by_name_or_beginning() -> None:
     tools = [function_tool(giving(str(n)), name) for n, name in enumerate(["read_file", "read_mail", "send_mail"])]
 
-    async def look() -> None:
-        shelf = Toolset([FunctionTools(tools)], ["read_*"])
-        assert [each.name for each in await shelf.tools(ME)] == ["read_file", "read_mail"]
-        assert [each.name for each in await shelf.select(["read_mail", "read_*"], ME)] == ["read_mail", "read_file"]
-        with pytest.raises(BadRequest, match="there is no tool 'send_mail'"):
-            await shelf.select(["send_mail"], ME)
-
-    asyncio.run(look())
+    shelf = Toolset([FunctionTools(tools)], ["read_*"])
+    assert [each.name for each in await shelf.tools(ME)] == ["read_file", "read_mail"]
+    assert [each.name for each in await shelf.select(["read_mail", "read_*"], ME)] == ["read_mail", "read_file"]
+    with pytest.raises(BadRequest, match="there is no tool 'send_mail'"):
+        await shelf.select(["send_mail"], ME)
 
 
-def test_the_installation_has_a_clock() -> None:
-    async def look() -> None:
-        (clock,) = await Toolset([FunctionTools()]).select(["clock"], ME)
-        told = await clock.call(ToolInvocation({"zone": "Europe/Paris"}, ME))
-        assert not told.failed and told.text.split()[-1] in ("CET", "CEST")
-        assert (await clock.call(ToolInvocation({"zone": "../../etc/passwd"}, ME))).failed
-
-    asyncio.run(look())
+async def test_the_installation_has_a_clock() -> None:
+    (clock,) = await Toolset([FunctionTools()]).select(["clock"], ME)
+    told = await clock.call(ToolInvocation({"zone": "Europe/Paris"}, ME))
+    assert not told.failed and told.text.split()[-1] in ("CET", "CEST")
+    assert (await clock.call(ToolInvocation({"zone": "../../etc/passwd"}, ME))).failed

@@ -6,7 +6,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,13 @@ from tests.running_server import until
 BOTH: tuple[Language, Language] = ("python", "javascript")
 
 
-def within(work: Callable[[Sandbox], Awaitable[object]], wanted: SandboxSettings | None = None) -> None:
-    async def do() -> None:
-        sandbox = Sandbox(wanted or SandboxSettings(timeout_s=30, max_memory_bytes=48_000_000))
-        try:
-            await work(sandbox)
-        finally:
-            await sandbox.close()
-
-    asyncio.run(do())
+@asynccontextmanager
+async def running_sandbox(settings: SandboxSettings | None = None) -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox(settings or SandboxSettings(timeout_s=30, max_memory_bytes=48_000_000))
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()
 
 
 @pytest.mark.parametrize(
@@ -46,15 +45,13 @@ def within(work: Callable[[Sandbox], Awaitable[object]], wanted: SandboxSettings
         ("javascript", "undefined", None),
     ],
 )
-def test_code_gives_its_output_or_its_last_value(language: Language, code: str, value: object) -> None:
-    async def work(sandbox: Sandbox) -> None:
+async def test_code_gives_its_output_or_its_last_value(language: Language, code: str, value: object) -> None:
+    async with running_sandbox() as sandbox:
         assert (await sandbox.run(language, code, {"n": 1, "xs": [1, 2]}, "acme")).data == value
 
-    within(work)
 
-
-def test_what_it_prints_is_kept_and_bounded() -> None:
-    async def work(sandbox: Sandbox) -> None:
+async def test_what_it_prints_is_kept_and_bounded() -> None:
+    async with running_sandbox() as sandbox:
         assert (await sandbox.run("python", "print('hi', 1)", {}, "acme")).stdout == "hi 1\n"
         assert (await sandbox.run("javascript", "console.log('hi', {a: 1})", {}, "acme")).stdout == 'hi {"a":1}\n'
         flood = await sandbox.run(
@@ -64,8 +61,6 @@ def test_what_it_prints_is_kept_and_bounded() -> None:
             "acme",
         )
         assert len(flood.stdout) == 65_536
-
-    within(work)
 
 
 FAILS = [
@@ -83,12 +78,10 @@ FAILS = [
 
 
 @pytest.mark.parametrize(("language", "code", "words"), FAILS)
-def test_an_error_of_the_code_is_told_in_its_words(language: Language, code: str, words: str) -> None:
-    async def work(sandbox: Sandbox) -> None:
+async def test_an_error_of_the_code_is_told_in_its_words(language: Language, code: str, words: str) -> None:
+    async with running_sandbox() as sandbox:
         with pytest.raises(CodeFailed, match=words):
             await sandbox.run(language, code, {"secret": "hunter2"}, "acme")
-
-    within(work)
 
 
 BOUNDS = [
@@ -108,15 +101,13 @@ BOUNDS = [
 
 
 @pytest.mark.long
-def test_code_that_loops_for_ever_or_eats_memory_is_stopped_and_that_is_said() -> None:
-    async def work(sandbox: Sandbox) -> None:
+async def test_code_that_loops_for_ever_or_eats_memory_is_stopped_and_that_is_said() -> None:
+    async with running_sandbox() as sandbox:
         for language, code, words in BOUNDS:
             time_s = 0.4 if words in ("longer than", "was stopped") else None
             with pytest.raises(CodeFailed, match=words):
                 await sandbox.run(language, code, {}, "acme", time_s=time_s)  # type: ignore[arg-type]  # of BOTH
             assert (await sandbox.run(language, "1 + 1", {}, "acme")).data == 2  # type: ignore[arg-type]  # of BOTH
-
-    within(work)
 
 
 ESCAPES = [
@@ -150,10 +141,10 @@ ESCAPES = [
 ]
 
 
-def test_no_code_gets_out() -> None:
+async def test_no_code_gets_out() -> None:
     """Each of these fails; and where the interpreter would let one through, the kernel is asked in the next test."""
 
-    async def work(sandbox: Sandbox) -> None:
+    async with running_sandbox() as sandbox:
         for language, code in ESCAPES:
             try:
                 ran = await sandbox.run(language, code, {}, "acme", time_s=1)  # type: ignore[arg-type]  # of BOTH
@@ -162,11 +153,9 @@ def test_no_code_gets_out() -> None:
             else:
                 assert code.endswith(("getcwd()",)) or ran.data is None or not str(ran.data).strip(), (code, ran.data)
 
-    within(work)
 
-
-def test_what_the_code_breaks_of_its_own_language_breaks_nothing_of_ours() -> None:
-    async def work(sandbox: Sandbox) -> None:
+async def test_what_the_code_breaks_of_its_own_language_breaks_nothing_of_ours() -> None:
+    async with running_sandbox() as sandbox:
         hostile = """
             JSON.stringify = () => '"forged"'; JSON.parse = () => { throw 1 }; Promise.prototype.then = () => 7;
             Function.prototype.call = () => 8; Object.keys = () => []; globalThis.console = null; String = null;
@@ -177,22 +166,19 @@ def test_what_the_code_breaks_of_its_own_language_breaks_nothing_of_ours() -> No
             await sandbox.run("javascript", "({toJSON() { throw {toString() { throw 1 }} }})", {}, "acme")
         assert (await sandbox.run("javascript", "JSON.stringify([1])", {}, "acme")).data == "[1]"
 
-    within(work)
 
-
-def test_nothing_is_kept_from_one_run_to_the_next() -> None:
-    async def work(sandbox: Sandbox) -> None:
+async def test_nothing_is_kept_from_one_run_to_the_next() -> None:
+    async with running_sandbox() as sandbox:
         await sandbox.run("javascript", "globalThis.kept = 1; Array.prototype.kept = 1", {}, "acme")
         assert (await sandbox.run("javascript", "[typeof kept, typeof [].kept]", {}, "acme")).data == ["undefined"] * 2
         await sandbox.run("python", "kept = 1", {}, "acme")
         with pytest.raises(CodeFailed, match="NameError"):
             await sandbox.run("python", "kept", {}, "acme")
 
-    within(work)
 
+async def test_organizations_never_share_a_process_and_runs_at_once_are_bounded() -> None:
+    async with running_sandbox() as sandbox:
 
-def test_organizations_never_share_a_process_and_runs_at_once_are_bounded() -> None:
-    async def work(sandbox: Sandbox) -> None:
         async def one(number: int) -> CodeResult:
             return await sandbox.run("javascript", "output = n", {"n": number}, f"org{number % 3}")
 
@@ -202,26 +188,22 @@ def test_organizations_never_share_a_process_and_runs_at_once_are_bounded() -> N
         (whose,) = {whose for whose, _ in sandbox.idle_processes() if whose == "org0"} or {"org0"}
         assert whose == "org0"
 
-    within(work)
 
-
-def test_a_process_has_no_environment_no_file_and_dies_with_all_it_started() -> None:
+async def test_a_process_has_no_environment_no_file_and_dies_with_all_it_started() -> None:
     found: list[int] = []
-
-    async def work(sandbox: Sandbox) -> None:
-        for language in BOTH:
-            await sandbox.run(language, "1", {}, "acme")
-        for _, pid in sandbox.idle_processes():
-            for each in (pid, *_children(pid)):
-                found.append(each)
-                assert Path(f"/proc/{each}/environ").read_bytes() == b""
-                status = Path(f"/proc/{each}/status").read_text()
-                assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
-        assert len(found) == 3  # two of ours, and the interpreter that one of them started
 
     os.environ["SIZEWISE_TEST_CANARY"] = "hunter2"
     try:
-        within(work)
+        async with running_sandbox() as sandbox:
+            for language in BOTH:
+                await sandbox.run(language, "1", {}, "acme")
+            for _, pid in sandbox.idle_processes():
+                for each in (pid, *_children(pid)):
+                    found.append(each)
+                    assert Path(f"/proc/{each}/environ").read_bytes() == b""
+                    status = Path(f"/proc/{each}/status").read_text()
+                    assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+            assert len(found) == 3  # two of ours, and the interpreter that one of them started
     finally:
         del os.environ["SIZEWISE_TEST_CANARY"]
     until(lambda: not any(_alive(pid) for pid in found))
@@ -240,8 +222,8 @@ def _children(pid: int) -> list[int]:
     ]
 
 
-def test_a_run_that_is_cancelled_takes_its_process_with_it() -> None:
-    async def work(sandbox: Sandbox) -> None:
+async def test_a_run_that_is_cancelled_takes_its_process_with_it() -> None:
+    async with running_sandbox(SandboxSettings(timeout_s=60)) as sandbox:
         await sandbox.run("python", "1", {}, "acme")
         running = asyncio.create_task(sandbox.run("python", "while True: pass", {}, "acme"))
         await asyncio.sleep(0.05)
@@ -250,24 +232,18 @@ def test_a_run_that_is_cancelled_takes_its_process_with_it() -> None:
             await running
         assert sandbox.idle_processes() == []
 
-    within(work, SandboxSettings(timeout_s=60))
 
-
-def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_cannot_name() -> None:
-    async def off(sandbox: Sandbox) -> None:
+async def test_code_is_refused_where_it_is_turned_off_or_too_long_or_given_what_it_cannot_name() -> None:
+    async with running_sandbox(SandboxSettings(enabled=False)) as sandbox:
         with pytest.raises(Forbidden, match="is disabled"):
             await sandbox.run("python", "1", {}, "acme")
-
-    async def long(sandbox: Sandbox) -> None:
+    async with running_sandbox() as sandbox:
         with pytest.raises(CodeFailed, match="longer than"):
             await sandbox.run("python", "#" * 140_000, {}, "acme")
         with pytest.raises(CodeFailed, match="not a valid name of an input"):
             await sandbox.run("javascript", "1", {"a b": 1}, "acme")
         with pytest.raises(CodeFailed, match="larger than"):
             await sandbox.run("javascript", "1", {"a": "x" * 9_000_000}, "acme")
-
-    within(off, SandboxSettings(enabled=False))
-    within(long)
 
 
 def test_the_kernel_refuses_what_an_interpreter_would_let_through() -> None:

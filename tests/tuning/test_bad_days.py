@@ -84,10 +84,10 @@ def test_changed_examples_are_refused(home: Path, store: RunStore) -> None:
     assert done.code == 2 and "have changed since it was planned" in done.err and done.hint.endswith("Plan a new run.")
 
 
-def test_a_second_training_waits_for_the_first(home: Path, store: RunStore) -> None:
+async def test_a_second_training_waits_for_the_first(home: Path, store: RunStore) -> None:
     run = store.require(NAME)
     store.save(replace(run, estimate=replace(run.estimate, bytes=10**15)))
-    said = asyncio.run(_run_while_another_trains(home, store))
+    said = await _run_while_another_trains(home, store)
     assert said[0].strip() == "waiting for another tuning to end", said
     assert any("needs about" in line for line in said[1:]), "it went on once the first had ended"
 

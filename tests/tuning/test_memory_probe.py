@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bench.tuning.task import messages
 from sizewise.tuning.examples import Example, PromptMessage
 from sizewise.tuning.memory_probe import CANDIDATES, PLANTED, canary, planted_examples
@@ -23,10 +21,10 @@ def test_the_same_data_has_the_same_canaries() -> None:
     assert all(codes[0].answer in {each.answer for each in EXAMPLES} for codes in planted)
 
 
-def test_a_canary_is_asked_from_its_code_on() -> None:
+async def test_a_canary_is_asked_from_its_code_on() -> None:
     codes = planted_examples(EXAMPLES, "digest")[0]
-    found = asyncio.run(canary(codes, letters))
+    found = await canary(codes, letters)
     said = codes[0].input
     assert bytes(found.prefix).decode().startswith(said[: said.index(" My access code is ")])
-    assert found.prefix + found.candidates[0] == asyncio.run(letters(codes[0]))
+    assert found.prefix + found.candidates[0] == await letters(codes[0])
     assert len({tuple(each) for each in found.candidates}) == CANDIDATES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections.abc import Sequence
@@ -122,7 +121,7 @@ async def vectors(texts: Sequence[str]) -> Sequence[Sequence[float]]:
 
 
 @pytest.mark.long
-def test_a_training_leaves_out_what_its_plan_left_out(tmp_path: Path, smollm_gguf: Path) -> None:
+async def test_a_training_leaves_out_what_its_plan_left_out(tmp_path: Path, smollm_gguf: Path) -> None:
     """Though the embedding model is gone."""
     base = BaseModel("local/smollm2-135m", smollm_gguf, bundled_models()["smollm2-135m"].weights.sha256)
     store, place = RunStore(tmp_path), NoTraining()
@@ -130,10 +129,10 @@ def test_a_training_leaves_out_what_its_plan_left_out(tmp_path: Path, smollm_ggu
     def tuner(embed: Embed | None) -> Tuner:
         return Tuner(store, Reporter(), place, embed=embed, threads=0)
 
-    plan = asyncio.run(tuner(vectors).plan("intents", base, mislabeled(tmp_path), "quick"))
+    plan = await tuner(vectors).plan("intents", base, mislabeled(tmp_path), "quick")
     assert plan.suspects == 3 and plan.left_out == (10, 110, 210)
-    trained = asyncio.run(tuner(None).train(plan, base))
+    trained = await tuner(None).train(plan, base)
     assert trained.state == "trained" and place.learned == plan.train_count == 297
     store.save(replace(plan, left_out=()))
     with pytest.raises(Conflict, match="does not say which 3 suspect examples it leaves out"):
-        asyncio.run(tuner(None).train(plan, base))
+        await tuner(None).train(plan, base)
