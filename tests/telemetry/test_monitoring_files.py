@@ -14,7 +14,7 @@ from tests.cli.terminal import sizewise
 from tests.running_server import Served
 
 RULES, DASHBOARD = "sizewise.rules.yml", "sizewise-dashboard.json"
-NO_PROMTOOL = "promtool is not here; on Debian: apt install promtool"
+NO_PROMTOOL = "promtool is not here; on Debian: apt install prometheus"
 SUFFIXES = ("_bucket", "_sum", "_count", "_total")
 NAME = re.compile(r"(?<![\w:])(sizewise_\w+|process_\w+)")
 

@@ -69,49 +69,73 @@ def test_the_list_names_tests_that_are_there_and_says_why_each_may_be_skipped() 
 
 MAKEFILE = """
 check: ; @true
-whole: ; @echo "5 passed in 2.00s"
+test: ; @$(TEST)
+whole other: ; @echo "5 passed in 2.00s"
 broken: ; @echo "1 failed, 2 passed in 3.10s"; false
 slow: ; @sleep 60
 slow-and-broken: ; @echo "FAILED tests/it.py"; sleep 60
-test-all: """
+test-all: test """
+PYTHON = """#!/bin/sh
+case "$2" in
+  tests.selection) mkdir -p "$6" && cd "$6" && touch SUITES && echo "since it: all" ;;
+  *) echo 3.13 ;;
+esac
+"""
+"""A double of the environment's Python: its version, and a plan of all suites but the one that is not reached."""
 
 
-def ci(folder: Path, suites: str) -> tuple[int, list[str]]:
-    """The exit code and last lines of `.ci/run`, with such suites, three seconds, and all that Debian must bring."""
+def ci(folder: Path, suites: str, test: str = 'echo "9 passed in 1.00s"') -> tuple[int, list[str]]:
+    """The exit code and last lines of `.ci/run`, with such suites, some seconds, and all that Debian must bring."""
     script = (ROOT / ".ci" / "run").read_text()
-    (folder / ".ci").mkdir()
+    for each in (".ci", "bin", ".venv/bin"):
+        (folder / each).mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci")
-    (folder / "Makefile").write_text(MAKEFILE + suites)
+    (folder / "Makefile").write_text(f"TEST = {test}\n{MAKEFILE}{suites} unreached")
     (folder / "pyproject.toml").write_text('requires-python = ">=2.0"\n')
-    (folder / "bin").mkdir()
+    python = folder / ".venv/bin/python"
+    python.write_text(PYTHON.replace("SUITES", suites))
+    python.chmod(0o755)
     for line in script.partition("done <<'END'\n")[2].partition("END\n")[0].splitlines():
         (folder / "bin" / line.split()[0]).symlink_to("/bin/true")
-    env = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "SUITES_S": "3"}
+    env = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "ALL_S": "6", "TEST_S": "3"}
+    env["TEST_HISTORY"] = str(folder / "history.jsonl")
     done = subprocess.run([folder / ".ci" / "run"], env=env, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout.rpartition("\n\n")[2].splitlines()
 
 
 def test_ci_ends_with_what_each_suite_came_to(tmp_path: Path) -> None:
-    code, said = ci(tmp_path, "whole slow whole")
+    code, said = ci(tmp_path, "whole slow other")
     assert code == 0, said
-    assert said[0].startswith("make whole: passed, ") and said[0].endswith(" s, 5 passed in 2.00s")
-    assert said[1].startswith("make slow: cut off, ")
-    assert said[2] == "make whole: not run, the time is over"
-    assert said[3].startswith("make test on python2.0: not run, ")
+    assert said[0].startswith("make test: passed, ") and said[0].endswith(" s, 9 passed in 1.00s")
+    assert said[1].startswith("make test on Python 2.0: not run, ")
+    assert said[2].startswith("make whole: passed, ") and said[2].endswith(" s, 5 passed in 2.00s")
+    assert said[3].startswith("make slow: cut off, ")
+    assert said[4:6] == ["make other: not run, the time is over", "reached by the change, since it: all"]
+    assert said[6].startswith("in all: ") and len(said) == 7
 
 
 @pytest.mark.parametrize(
-    ("suites", "why"),
+    ("suites", "test", "why"),
     [
-        ("broken whole", "make broken: failed (2), "),
-        ("whole slow-and-broken", "make slow-and-broken: cut off, and failed, "),
-        ("slow whole", "make slow: cut off, "),  # the first is never left out
+        ("broken whole", "true", "make broken: failed (2), "),
+        ("whole slow-and-broken", "true", "make slow-and-broken: cut off, and failed, "),
+        ("whole", "sleep 60", "make test: cut off, "),  # it is never left out
+        ("whole", "false", "make test: failed (2), "),
     ],
 )
-def test_ci_fails_where_a_suite_did_and_where_the_first_was_cut_off(tmp_path: Path, suites: str, why: str) -> None:
-    code, said = ci(tmp_path, suites)
-    assert code == 1
-    assert any(line.startswith(why) for line in said)
+def test_ci_fails_where_a_suite_did_and_where_make_test_was_cut_off(
+    tmp_path: Path, suites: str, test: str, why: str
+) -> None:
+    code, said = ci(tmp_path, suites, test)
+    assert code == 1, said
+    assert any(line.startswith(why) for line in said), said
+
+
+def test_ci_knows_a_debian_package_for_each_program_and_both_pythons() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    rows = script.partition("done <<'END'\n")[2].partition("END\n")[0].splitlines()
+    assert dict(row.split() for row in rows)["promtool"] == "prometheus", "Debian 12 and 13 have no package promtool"
+    assert "--reruns" not in script
 
 
 def test_ci_runs_the_oldest_python_and_the_one_of_make_and_these_are_promised() -> None:
@@ -127,5 +151,5 @@ def test_ci_runs_the_oldest_python_and_the_one_of_make_and_these_are_promised() 
     assert locks and all(f"--python-version {oldest} " in line for line in locks)
     script = (ROOT / ".ci" / "run").read_text()
     assert """sed -n 's/^requires-python = ">=\\(.*\\)"$/\\1/p' pyproject.toml""" in script
-    assert 'make -C "$beside/clone" PYTHON="$oldest" test' in script
+    assert 'others=("$oldest")' in script and 'make -C "$beside/clone" PYTHON="$other" test' in script
     assert f"Python {oldest} " in (ROOT / "README.md").read_text()
