@@ -63,13 +63,13 @@ up: .venv/up
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
 	@$(BIN)/sizewise models pull minilm-l6-v2
-	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart and not browser" --ignore tests/walls
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not large and not long and not node and not apart and not browser" --ignore tests/walls
 
 # In the order of what breaks most.
 test-all: test check-web check-edge test-browser test-long test-chaos test-sdks test-large
 
 test-long: .venv/dev
-	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large and not browser" --ignore tests/chaos $(FILES)
+	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "(long or all_examples) and not large and not browser" --ignore tests/chaos $(FILES)
 
 # Alone: five machines at a time.
 test-chaos: .venv/dev
@@ -87,7 +87,7 @@ flakes: .venv/dev
 
 # The studio in a real browser: Debian's, with what drives it apart, since it brings a Node of its own.
 test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
-	$(BIN)/pytest -n $(WORKERS) -m browser $(or $(FILES),tests/studio)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m browser $(or $(FILES),tests/studio)
 
 .venv/browser/ready: requirements/browser.lock | .venv/bin/python
 	@rm -rf .venv/browser
@@ -99,7 +99,7 @@ test-large: .venv/dev .venv/sdks/ready
 	$(BIN)/pytest -m large $(FILES)
 
 test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/sdks/promptfoo .venv/llama-index/ready .venv/evals/ready .venv/ray/ready
-	$(BIN)/pytest -n $(WORKERS) -m "node or apart" $(or $(FILES),tests/sdks tests/graphql tests/lamatic tests/jobs)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "node or apart" $(or $(FILES),tests/sdks tests/graphql tests/lamatic tests/jobs)
 	@echo "openai-go and LangChain4j: not run, neither PyPI, npm nor Debian has their modules (docs/how-to/with-other-sdks.md)"
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.

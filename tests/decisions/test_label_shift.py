@@ -45,6 +45,7 @@ def test_a_mix_that_is_wrong_too_often_passes_no_more_often_than_allowed(seen: i
     assert passed / 4_000 <= ERROR + 0.01
 
 
+@pytest.mark.long
 def test_a_rare_answer_that_looks_like_the_others_may_become_a_tenth() -> None:
     """Near every common answer, one in fifty when learned and one in ten afterwards."""
     broken = 0

@@ -121,6 +121,7 @@ def test_all_tries_together_spend_no_more_than_the_error() -> None:
     assert sum(map(is_taught, range(10_000))) == pytest.approx(10_000 * TAUGHT_SHARE, abs=2)
 
 
+@pytest.mark.long
 def test_trust_is_calibrated_on_inputs_that_were_never_seen() -> None:
     whole = built(*stream(3, LOOKS[2], noise=1.4))
     vectors, options = stream(4, 3_000, noise=1.4)
