@@ -1,9 +1,10 @@
 # Every command makes its own .venv; needs only python3.11+ and make.
-# The first in PATH of the newest kind, unless it says that it was built slow and another does not.
+# The first in PATH of the newest kind that can make an environment, unless it says that it was built slow and another does not.
 PYTHON ?= $(shell IFS=:; for p in python3.13 python3.12 python3.14 python3.11 python3; do for d in $$PATH; do \
   "$$d/$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+  bare="$${bare:-$$d/$$p}"; "$$d/$$p" -c 'import ensurepip, venv' 2>/dev/null || continue; \
   "$$d/$$p" sizewise/cli/python_build.py 2>/dev/null && { echo "$$d/$$p"; exit; }; \
-  slow="$${slow:-$$d/$$p}"; done; done; echo "$$slow")
+  slow="$${slow:-$$d/$$p}"; done; done; echo "$${slow:-$$bare}")
 PORT ?= 8080
 BIN := .venv/bin
 # One more than there are cores: tests also wait.
@@ -11,7 +12,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-browser test-chaos test-long test-large test-reached test-sdks check-web coverage flakes check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-shared-cache bench-collector bench-tuning bench-bias bench-batches
+.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-browser test-chaos test-long test-large test-reached test-sdks check-web coverage flakes check check-docs check-format check-imports check-supply check-types check-walls fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-shared-cache bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -120,17 +121,31 @@ coverage: .venv/dev .venv/coverage/ready
 	@echo 'import coverage; coverage.process_startup()' > .venv/coverage/sitecustomize.py
 	@touch $@
 
+# Two at a time; what one prints stays together.
 check: .venv/dev .venv/workflows/ready
+	@$(MAKE) --no-print-directory --output-sync=target -j2 check-format check-walls check-types check-imports check-docs check-supply
+
+check-format: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+check-types: .venv/dev
 	$(BIN)/mypy
+
+check-imports: .venv/dev
 	$(BIN)/lint-imports --no-logo
+
+check-docs: .venv/dev
 	$(BIN)/python -m docs.build --check
+
+check-walls: .venv/dev
+	$(BIN)/pytest tests/walls
+
+check-supply: .venv/dev .venv/workflows/ready
 	$(BIN)/python requirements/audit.py requirements/up.lock requirements/dev.lock
 	.venv/workflows/bin/zizmor --quiet --offline .github action.yml
 	.venv/workflows/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/workflows/bin/kubernetes-validate --quiet --strict -k 1.34 $(filter-out %/kustomization.yaml,$(wildcard examples/kubernetes/*.yaml))
-	$(BIN)/pytest tests/walls
 
 fix: .venv/dev
 	$(BIN)/ruff check --fix .
