@@ -365,7 +365,9 @@ def test_a_key_can_come_from_the_environment(
 
 # A key service
 
-SERVICE = f"""#!{sys.executable}
+# A line for both shells: the path of Python may have spaces, which #! does not allow.
+SERVICE = f"""#!/bin/sh
+"exec" "{sys.executable}" "$0" "$@"
 import base64, sys
 with open(__file__ + ".log", "a") as log:
     log.write(sys.argv[-1] + "\\n")

@@ -18,7 +18,8 @@ from tests.tuning.adapter_file import write_adapter
 
 STEPS = 60
 BATCH = STEPS // 4
-SCRIPT = """#!{python}
+SCRIPT = """#!/bin/sh
+"exec" "{python}" "$0" "$@"
 import json, os, pathlib, shutil, sys, time
 if "-c" in sys.argv:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
