@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import pytest
 
-USER = "embedded_postgres"  # as which it runs where tests run as root: Postgres refuses to
+USER = "nobody"  # as which it runs where tests run as root: Postgres refuses to, and a bare system cannot add users
 SHARED = ("max_connections=500", "fsync=off")  # of several workers with some servers each; its data ends with the run
 WAIT_S = 120
 
@@ -176,7 +177,7 @@ def new_data_folder() -> Path:
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:
         _wheel().ensure_prefix_permissions(data)
-        shutil.chown(data, USER, USER)
+        os.chown(data, *user_and_group())
     return data
 
 
@@ -186,8 +187,15 @@ def initialize(data: Path, *settings: str) -> None:
     run("initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", str(data), *added)
 
 
+def user_and_group() -> tuple[int, int]:
+    found = pwd.getpwnam(USER)
+    return found.pw_uid, found.pw_gid
+
+
 def run(program: str, *words: str) -> None:
-    user: dict[str, Any] = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        user = dict(zip(("user", "group"), user_and_group(), strict=True)) | {"extra_groups": []}
     with tempfile.TemporaryFile("w+") as output:  # not a pipe, which a server that it starts would keep open
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
         done = subprocess.run(
@@ -203,7 +211,6 @@ def programs() -> Path:
     found = Path(_wheel().__file__).parent / "pginstall" / "bin"
     if os.geteuid() == 0:
         with locked(found):
-            _wheel().ensure_user_exists(USER)
             _wheel().ensure_prefix_permissions(found)
             for each in (found, found.parent / "lib"):
                 _wheel().ensure_folder_permissions(each, 0o055)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.network import Machine
-from tests.postgres import USER, initialize, new_data_folder, programs
+from tests.postgres import initialize, new_data_folder, programs, user_and_group
 from tests.running_server import until
 
 SETTINGS = (
@@ -39,8 +38,8 @@ class PostgresNode:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
 
     def _as_user(self) -> list[str]:
-        its = pwd.getpwnam(USER)
-        return [*self.machine.inside, "setpriv", f"--reuid={its.pw_uid}", f"--regid={its.pw_gid}", "--clear-groups"]
+        user, group = user_and_group()
+        return [*self.machine.inside, "setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
 
     def make(self) -> None:
         initialize(self.data, *SETTINGS)
