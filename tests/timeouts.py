@@ -1,4 +1,4 @@
-"""What a test waits for, a coroutine or a condition, within a minute: a test that would hang fails instead."""
+"""Timeouts for tests: a coroutine or a condition that takes more than a minute fails the test."""
 
 from __future__ import annotations
 

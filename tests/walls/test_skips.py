@@ -110,8 +110,8 @@ def test_ci_ends_with_what_each_suite_came_to(tmp_path: Path) -> None:
     assert said[1].startswith("make test on Python 2.0: not run, ")
     assert said[2].startswith("make whole: passed, ") and said[2].endswith(" s, 5 passed in 2.00s")
     assert said[3].startswith("make slow: cut off, ")
-    assert said[4:6] == ["make other: not run, the time is over", "reached by the change, since it: all"]
-    assert said[6].startswith("in all: ") and len(said) == 7
+    assert said[4:7] == ["make other: not run, the time is over", "of the other suites:", "since it: all"]
+    assert said[7].startswith("in all: ") and len(said) == 8
 
 
 @pytest.mark.parametrize(
@@ -151,5 +151,5 @@ def test_ci_runs_the_oldest_python_and_the_one_of_make_and_these_are_promised() 
     assert locks and all(f"--python-version {oldest} " in line for line in locks)
     script = (ROOT / ".ci" / "run").read_text()
     assert """sed -n 's/^requires-python = ">=\\(.*\\)"$/\\1/p' pyproject.toml""" in script
-    assert 'others=("$oldest")' in script and 'make -C "$beside/clone" PYTHON="$other" test' in script
+    assert 'others=("$oldest")' in script and 'make -C "$scratch/clone" PYTHON="$other" test' in script
     assert f"Python {oldest} " in (ROOT / "README.md").read_text()
