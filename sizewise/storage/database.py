@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -317,7 +318,14 @@ def third_party_engine(url: DatabaseUrl) -> Engine:
     made = create_engine(parsed, connect_args={"isolation_level": "IMMEDIATE"}, hide_parameters=True)
     event.listen(made, "connect", _set_pragmas)
     event.listen(made, "connect", _overwrite_deleted)
+    if sqlite3.sqlite_version_info < (3, 42):
+        event.listen(made, "connect", _add_unixepoch)
     return made
+
+
+def _add_unixepoch(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    """`unixepoch('subsec')` came with SQLite 3.42. DBOS calls it on Python 3.12 and later; Debian 12 has 3.40."""
+    connection.create_function("unixepoch", 1, lambda _: round(time.time(), 3))
 
 
 def _engine(url: DatabaseUrl) -> Engine:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, Text, insert, inspect, select
+from sqlalchemy import Column, MetaData, Table, Text, insert, inspect, select, text
 from sqlalchemy.schema import DDL, CreateTable, ExecutableDDLElement
 
 from sizewise.auth import tables as auth_tables
 from sizewise.errors import ConfigError, Conflict, StorageError
-from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url
+from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url, third_party_engine
 from sizewise.storage.migrations import BIG_INTEGER, DropPlainIndex, Migrations, component_versions
 from sizewise.telemetry import tables as telemetry_tables
 
@@ -200,3 +201,15 @@ def test_readers_see_one_moment_while_somebody_writes(tmp_path: Path) -> None:
 def _count(database: Database) -> int:
     with database.read() as connection:
         return len(connection.execute(select(NOTES)).all())
+
+
+def test_a_library_may_ask_sqlite_for_parts_of_a_second_whatever_its_version(tmp_path: Path) -> None:
+    engine = third_party_engine(sqlite_url(str(tmp_path / "others.db")))
+    with engine.begin() as connection:
+        connection.execute(
+            text("CREATE TABLE runs (id TEXT, at INTEGER NOT NULL DEFAULT (unixepoch('subsec') * 1000))")
+        )
+        connection.execute(text("INSERT INTO runs (id) VALUES ('a')"))
+        at = connection.execute(text("SELECT at FROM runs")).scalar_one()
+    engine.dispose()
+    assert abs(at / 1000 - time.time()) < 60
