@@ -78,6 +78,9 @@ class EvalJobs:
         """None if this process did not run it lately."""
         return self._known.get(id)
 
+    def is_running(self, id: str) -> bool:
+        return (status := self.status(id)) is not None and status.state == "running"
+
     async def start(self, principal: Principal, suite: str, target: str, answers: EvalAnswers, *, is_new: bool) -> str:
         """Starts or continues a run, and returns its id: that of the running one, if there is, or of the whole one of a
         release, which answers alike for ever. Raises BadRequest for an eval that cannot be read, ExternalFailure if the

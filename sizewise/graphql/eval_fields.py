@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from sizewise.app.eval_folder import EvalFile, eval_names_in, find_eval, find_run, load_calibrations, run_files
+from sizewise.app.eval_folder import EvalFile, eval_names_in, find_eval, load_calibrations, run_files
 from sizewise.errors import BadRequest, PathNotFound
 from sizewise.evals.runs.comparison import ScoreSummary
 from sizewise.evals.runs.gate import GateResult, check_gate
 from sizewise.evals.runs.paired_statistics import ConfidenceInterval
-from sizewise.evals.runs.run_file import EvalRun
+from sizewise.evals.runs.run_file import EvalRun, read_run
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 
@@ -35,9 +35,24 @@ async def suite_file(context: RequestContext, name: str) -> EvalFile:
 async def find_suite_run(context: RequestContext, id: str) -> tuple[EvalFile, EvalRun]:
     suite, _, name = id.partition("/")
     found = await suite_file(context, suite)
-    if "/" in name or name not in {each.stem for each in run_files(found)}:
+    file = next((each for each in run_files(found) if each.stem == name), None)
+    if file is None:
         raise PathNotFound(f"there is no run {id[:100]!r}", "evalRuns(suite) lists them: SUITE/RUN")
-    return found, await asyncio.to_thread(find_run, found, name)
+    return found, await read_run_file(context, found, file)
+
+
+async def read_run_file(context: RequestContext, found: EvalFile, file: Path) -> EvalRun:
+    """Complete if its job has ended. Raises BadRequest."""
+    jobs, id = context.app.resources.eval_jobs, f"{found.name}/{file.stem}"
+    return await read_settled(lambda: jobs.is_running(id), lambda: asyncio.to_thread(read_run, file))
+
+
+async def read_settled(is_running: Callable[[], bool], read: Callable[[], Awaitable[T]]) -> T:
+    """What `read` gives; of a job that ended meanwhile it is read again, so that its state and its answers belong
+    together: a run would be `done` with some answers missing."""
+    was_running = is_running()
+    found = await read()
+    return await read() if was_running and not is_running() else found
 
 
 def verdict_fields(found: EvalFile, head: EvalRun, base: EvalRun | None) -> FieldValues:

@@ -24,6 +24,7 @@ from sizewise.graphql.eval_fields import (
     evals_folder,
     find_suite_run,
     page_fields,
+    read_run_file,
     score_summary,
     suite_file,
     verdict_fields,
@@ -52,10 +53,8 @@ async def eval_runs(context: RequestContext, suite: str, last: int = 20) -> list
     """The newest first. Raises BadRequest."""
     context.charge_rows(last)
     found = await suite_file(context, suite)
-    runs = await asyncio.to_thread(
-        lambda: [find_run(found, str(file)) for file in run_files(found)[: min(last, MAX_RUNS)]]
-    )
-    return [_run(context, found, each) for each in runs]
+    files = run_files(found)[: min(last, MAX_RUNS)]
+    return [_run(context, found, await read_run_file(context, found, file)) for file in files]
 
 
 async def eval_run(context: RequestContext, id: str) -> FieldValues:

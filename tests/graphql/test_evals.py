@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sizewise.graphql.eval_fields import read_settled
 from tests.auth.user_client import new_user
 from tests.cli.terminal import sizewise
 from tests.gateway.vector_store_client import key_of
@@ -274,3 +275,15 @@ def test_a_run_is_cancelled_and_goes_on_with_what_is_missing(server: Served, tmp
     file = server.home / "evals" / ".runs" / "slow" / f"{id.partition('/')[2]}.jsonl"
     answered = [json.loads(each)["item"] for each in file.read_text().splitlines()[1:]]
     assert len(answered) == len(set(answered)) == ITEMS
+
+
+async def test_a_run_that_ends_while_its_file_is_read_is_read_again() -> None:
+    """Its page said `done`, with the answers that it had a moment before, for ever."""
+    states, reads = [True, False, False], iter(("55 of 60", "60 of 60"))
+
+    async def read() -> str:
+        return next(reads)
+
+    assert await read_settled(lambda: states.pop(0), read) == "60 of 60"
+    states, reads = [True, True], iter(("55 of 60",))
+    assert await read_settled(lambda: states.pop(0), read) == "55 of 60"
