@@ -8,6 +8,7 @@ hardware address that nobody has.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -18,12 +19,11 @@ from dataclasses import dataclass, field
 
 NOBODY = "02:00:00:00:00:01"
 HOLDER = "SIZEWISE_MACHINE"
+CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 
 
 def missing() -> str:
     """What this machine lacks, with the way to get it; empty when all is there."""
-    if not hasattr(os, "setns"):
-        return "needs Python 3.12"
     for program, package in (("ip", "iproute2"), ("nsenter", "util-linux"), ("setpriv", "util-linux")):
         if not shutil.which(program):
             return f"needs `{program}`: apt install {package}"
@@ -102,12 +102,20 @@ def beside(machine: Machine) -> Iterator[None]:
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     other = os.open(f"/proc/{machine.holder}/ns/net", os.O_RDONLY)
     try:
-        os.setns(other, os.CLONE_NEWNET)  # type: ignore[attr-defined]  # since Python 3.12
+        enter_network(other)
         yield
     finally:
-        os.setns(home, os.CLONE_NEWNET)  # type: ignore[attr-defined]  # since Python 3.12
+        enter_network(home)
         os.close(home)
         os.close(other)
+
+
+def enter_network(namespace: int) -> None:
+    """`os.setns`, which came with Python 3.12. Raises OSError."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.setns(namespace, CLONE_NEWNET):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 if __name__ == "__main__":
