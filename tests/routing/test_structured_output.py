@@ -143,9 +143,9 @@ def test_a_repair_stays_within_what_the_request_may_cost() -> None:
 
 
 def test_a_repair_stays_within_the_time() -> None:
-    routing = Routing(small(f"{ALWAYS} [[slow 0.1]]"))
+    routing = Routing(small(f"{ALWAYS} [[slow 1]]"))
     with pytest.raises(InvalidOutput):
-        routing.run(asked(), RequestOptions(max_latency_ms=150))
+        routing.run(asked(), RequestOptions(max_latency_ms=1_900))  # time for one answer, and never for two
     assert [tried.error_code for tried in routing.client.tried] == ["invalid_output", "upstream_timeout"]
 
 
