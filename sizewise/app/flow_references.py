@@ -30,6 +30,8 @@ NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "tools": ("tool", "Declare the MCP server that has it: [mcp.NAME] in sizewise.toml"),
 }
 """For each value of a parameter's `x-names`: its description, and how to add a missing one."""
+LARGER_MODEL = "qwen2.5-coder-1.5b"
+"""The smallest model that can be pulled and is large enough for every node."""
 MAX_CHOICES = 8
 """Names that are offered in place of one that is missing."""
 
@@ -75,9 +77,11 @@ class FlowReferences:
 
     def _node(self, found: DiagnosticCollector, node: NodeSpec, kind: NodeType, models: ModelAliases) -> None:
         for name, parameter in kind.parameters.items():
-            for said in _names(parameter.names, node.values.get(name)):
+            default = kind.defaults.get(name) if parameter.names == "models" else None
+            for said in _names(parameter.names, node.values.get(name, default)):
                 if parameter.names == "models":
                     wrong, hint, known = _model(said, models)
+                    wrong, hint = (wrong, hint) if wrong else _too_small(said, kind, models)
                 else:
                     wrong, hint, known = self._missing(parameter.names, said)
                 if wrong:
@@ -102,6 +106,27 @@ def _model(said: str, models: ModelAliases) -> tuple[str, str, Collection[str]]:
     if task == "chat":
         return "", "", ()
     return f"a node asks chat models, and {MODEL_KINDS[task]} is {said!r}", "Name a chat model.", _chat_names(models)
+
+
+def _too_small(said: str, kind: NodeType, models: ModelAliases) -> tuple[str, str]:
+    """A warning if every model that may answer is known to be smaller than the node needs."""
+    least = kind.node_class.least_parameters
+    cards = models(ChatRequest(said, [], {})).cards if least else ()
+    sizes = [card.parameters for card in cards]
+    if not sizes or any(size is None or size >= least for size in sizes):
+        return "", ""
+    largest = max(cards, key=lambda card: card.parameters or 0)
+    size, needs = _size(largest.parameters or 0), _size(least)
+    return (
+        f"a {kind.name} node needs a model of about {needs} parameters, and the largest one here, {largest.name}, has"
+        f" {size}: most of its answers will be withheld",
+        f"Pull a larger one: sizewise models pull {LARGER_MODEL}",
+    )
+
+
+def _size(parameters: int) -> str:
+    """Such as 135M and 1.5B."""
+    return f"{parameters / 1e9:.2g}B" if parameters >= 1e9 else f"{parameters / 1e6:.0f}M"
 
 
 def _task(name: str, models: ModelAliases) -> ModelTask:

@@ -47,4 +47,5 @@ class CostEstimator:
             slots=card.slots,
             is_local=card.weights is not None,
             expected_s=seen.expected_s,
+            parameters=card.parameters,
         )

@@ -80,6 +80,8 @@ class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """It has `nodes` and `outputs` of its own."""
     sets_data_class: ClassVar[bool] = False
     """Its output has a `data_class`, which tightens that of the rest of the run."""
+    least_parameters: ClassVar[int] = 0
+    """Parameters of a model below which it is too small for what the node asks of it; 0: any may do."""
     late_parameters: ClassVar[frozenset[str]] = frozenset()
     """Parameters evaluated after each round, with the names of the body, instead of before the node runs."""
 
@@ -241,7 +243,7 @@ class CostEstimate(Struct, frozen=True):
     """The first model that the router would call, and its cost. `cost` in pico-dollars, None if a price is unknown;
     `context_window` in tokens. `reason`: why no model fits; `too_long`: a shorter prompt might. `prompt_tokens` are
     exact if `counted`. `slots`: concurrent requests, 0: unlimited or unknown; `is_local`: it runs in this process.
-    `expected_s`: predicted seconds to the last token, None if not measured yet.
+    `expected_s`: predicted seconds to the last token, None if not measured yet. `parameters`: None if unknown.
     """
 
     model: str = ""
@@ -254,6 +256,7 @@ class CostEstimate(Struct, frozen=True):
     slots: int = 0
     is_local: bool = False
     expected_s: float | None = None
+    parameters: int | None = None
 
 
 class EstimateCost(Protocol):

@@ -15,6 +15,7 @@ from sizewise.flows.node import (
     NodeDependencies,
     SandboxAccess,
 )
+from sizewise.guardrails.marker_cleanup import without_markers
 from sizewise.handler import Handler, Request
 from sizewise.http.client import HttpClient
 from sizewise.settings.root import FileSettings
@@ -37,7 +38,7 @@ def build_node_dependencies(
     spans: SpanRecorder | None = None,
 ) -> NodeDependencies:
     """`flows` is not set here: FlowModel and FlowExecutor add it."""
-    http = HttpAllowlist(settings.hosts, client)
+    http, handler = HttpAllowlist(settings.hosts, client), without_markers(handler)
     agents = None
     if tools is not None:
         agents = AgentRunner(

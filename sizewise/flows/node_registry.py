@@ -12,7 +12,7 @@ from msgspec import NODEFAULT, Struct, inspect
 from sizewise import plugins
 from sizewise.errors import ConfigError
 from sizewise.flows.language import types
-from sizewise.flows.language.types import JSON, Type
+from sizewise.flows.language.types import JSON, Json, Type
 from sizewise.flows.node import Node
 from sizewise.tools.code_tool import CODE_TOOLS
 
@@ -43,6 +43,8 @@ class NodeType(Struct, frozen=True):
     name: str
     node_class: type[Node]
     parameters: Mapping[str, Parameter]
+    defaults: Mapping[str, Json] = {}
+    """Of parameters that have a constant one."""
 
     @property
     def description(self) -> str:
@@ -78,7 +80,8 @@ def describe_node(name: str, node_class: type[Node]) -> NodeType:
     assert isinstance(shape, inspect.StructType)
     raw = {each.name: each.type for each in msgspec.structs.fields(node_class)}
     parameters = {each.encode_name: _parameter(each, raw[each.name]) for each in shape.fields}
-    return NodeType(name, node_class, parameters)
+    defaults = {each.encode_name: each.default for each in shape.fields if each.default is not NODEFAULT}
+    return NodeType(name, node_class, parameters, defaults)
 
 
 def _parameter(field: inspect.Field, shape: Any) -> Parameter:

@@ -16,7 +16,8 @@ from sizewise.gateway.messages_search import MessagesSearch, explained, search_b
 from sizewise.gateway.request_head import RequestHead
 from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.response_writer import JSON, Headers, ResponseWriter, trace_headers
-from sizewise.handler import Request
+from sizewise.guardrails.marker_cleanup import without_markers
+from sizewise.handler import Handler, Request
 from sizewise.messages import ChatRequest, reply_size
 from sizewise.providers.wires.anthropic.request_in import read_counted, read_request
 from sizewise.providers.wires.anthropic.response import write_error, write_reply
@@ -32,7 +33,7 @@ async def messages(app: Application, head: RequestHead, body: bytes, writer: Res
         return await _stream(app, request, writer, search)
     heard = ResponseMetadata()
     try:
-        reply = await app.handler(request, heard)
+        reply = await _handler(app, search)(request, heard)
         if heard.selection is not None:
             reply = msgspec.structs.replace(reply, model=heard.selection.model)
         run, id = app.resources.offload.run, heard.answer_id(request.trace_id)
@@ -50,10 +51,14 @@ async def messages(app: Application, head: RequestHead, body: bytes, writer: Res
     )
 
 
+def _handler(app: Application, search: MessagesSearch | None) -> Handler:
+    return app.handler if search is None else without_markers(app.handler)
+
+
 async def _stream(app: Application, request: Request, writer: ResponseWriter, search: MessagesSearch | None) -> None:
     sse = AnthropicStream(writer, request.payload.model, request.trace_id, search)
     try:
-        await sse.finish(await app.handler(request, sse))
+        await sse.finish(await _handler(app, search)(request, sse))
     except SizewiseError as error:
         if writer.has_started:
             await sse.fail(error)

@@ -24,7 +24,7 @@ from sizewise.gateway.hosted_search import SearchCalls, SearchedRequest, asks_fo
 from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.responses_storage import to_stored
 from sizewise.gateway.stored_caller import stored_principal
-from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, Request, TextDelta, ToolDelta
+from sizewise.handler import Event, Handler, ModelSelected, RawDelta, ReasoningDelta, Request, TextDelta, ToolDelta
 from sizewise.messages import Reply
 from sizewise.providers.wires.responses.request_in import ResponsesRequest, read_request
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
@@ -158,7 +158,7 @@ class ResponsesRunner:
         if not await claim(partial(insert_pending_record, request=call)):
             return None
         try:
-            return await _call(app, active, job, call)
+            return await _call(searched.calls.wrap(app.handler), active, job, call)
         finally:  # after the call's own record, if its handler writes one
             services.records.enqueue(((ENDED_CALLS, ((call.pending_record,),)),))
 
@@ -173,13 +173,13 @@ class ResponsesRunner:
         return BackgroundJob(active, request).failed(lost)
 
 
-async def _call(app: Application, active: ActiveResponse, job: BackgroundJob, call: Request) -> EndedResponse | None:
+async def _call(handler: Handler, active: ActiveResponse, job: BackgroundJob, call: Request) -> EndedResponse | None:
     """None if the server stops before a model was called."""
     if active.is_cancelled:
         return job.cancelled()
     try:
         job.stream.begin()
-        active.call = asyncio.ensure_future(app.handler(call, job.stream))
+        active.call = asyncio.ensure_future(handler(call, job.stream))
         reply = await active.call
         items = job.stream.items_of(reply)
     except SizewiseError as error:

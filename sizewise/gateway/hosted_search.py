@@ -18,7 +18,8 @@ from sizewise.data_class import DataClass, strictest
 from sizewise.errors import NotTranslatable, SizewiseError
 from sizewise.gateway import file_search, web_search
 from sizewise.gateway.web_search_grant import searches_unasked
-from sizewise.handler import Request, RequestOptions
+from sizewise.guardrails.marker_cleanup import without_markers
+from sizewise.handler import Handler, Request, RequestOptions
 from sizewise.messages import JsonFields
 from sizewise.providers.wires.responses.request_in import ResponsesRequest, read_request
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
@@ -62,6 +63,10 @@ class SearchCalls(Struct, frozen=True):
     """The searches of one request, in the order of their items."""
 
     calls: tuple[SearchCall, ...] = ()
+
+    def wrap(self, handler: Handler) -> Handler:
+        """`handler`, whose replies repeat no marker around what was found."""
+        return without_markers(handler) if self.calls else handler
 
     def items(self, envelope: ResponseEnvelope) -> list[Json]:
         return [each.item(envelope) for each in self.calls]

@@ -14,6 +14,7 @@ from sizewise.gateway.progress_stream import ProgressStream
 from sizewise.gateway.request_head import RequestHead
 from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.response_writer import ResponseWriter
+from sizewise.guardrails.marker_cleanup import without_markers
 from sizewise.messages import reply_size
 from sizewise.offload.offload import LONG_BYTES
 from sizewise.providers.wires.openai.request_response import read_embed, read_request, write_reply, write_vectors
@@ -24,10 +25,11 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     what, options = await read_payload(app.resources.offload, read_request, body, head.options)
     request = head.request(what, options, "chat")
     request, found = await search_before_chat(app, request) if may_search_chat(app, request, what) else (request, None)
+    handler = app.handler if found is None else without_markers(app.handler)
     if what.stream:
         sse = (ProgressStream if options.progress else OpenAiStream)(writer, what, head.trace)
         try:
-            await sse.finish(await app.handler(request, sse if found is None else citing(sse, found)))
+            await sse.finish(await handler(request, sse if found is None else citing(sse, found)))
         except SizewiseError as error:
             if writer.has_started:
                 await sse.fail(error)
@@ -38,7 +40,7 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
         return None
     heard = ResponseMetadata()
     try:
-        reply = await app.handler(request, heard)
+        reply = await handler(request, heard)
     except SizewiseError as error:
         return await send_error(writer, explained(error, app, request), heard.final_headers(head.trace))
     lines = heard.header_lines(head.trace) + (b"x-sizewise-degraded: 1\r\n" if reply.degraded else b"")

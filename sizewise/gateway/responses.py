@@ -92,7 +92,7 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
         return await _stream(app, request, made, keep, writer, asked, calls)
     listening = ResponseMetadata()
     try:
-        reply = await app.handler(request, listening)
+        reply = await calls.wrap(app.handler)(request, listening)
     except SizewiseError as error:
         return await send_error(
             writer, explained(error, app, request, asked), listening.final_headers(request.trace_id)
@@ -153,7 +153,7 @@ async def _stream(
 ) -> None:
     sse = ResponsesStream(writer, envelope, request.payload.model, request.trace_id, searches=calls)
     try:
-        await sse.finish(await app.handler(request, sse), save)
+        await sse.finish(await calls.wrap(app.handler)(request, sse), save)
     except SizewiseError as error:
         if writer.has_started:
             await sse.fail(error)

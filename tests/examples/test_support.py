@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.terminal import sizewise
 from tests.conftest import weights
-from tests.examples.example_runner import ECHO_LARGE, ask, copied, records, synced
+from tests.examples.example_runner import ask, copied, records, synced
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Served
 
@@ -19,19 +19,34 @@ pytestmark = pytest.mark.long
 
 
 WEIGHT = "What is the permitted total weight of the Wren?"
+HELD = "The permitted total weight is 140 kg for Heron and Plover and 120 kg for the Wren."
 ELSEWHERE = "What is the capital of Peru?"
 NOT_THERE = "The handbook says nothing about that."
 PIECES = 'query ($id: String!) { document(base: "ebikes", id: $id) { passages { id text } } }'
-DRAFT = " [[say The permitted total weight is 120 kg for the Wren [1].]]"
 SIZES = ("small", "large")
-BOTH = '[router]\nsmall = "echo/large"\nlarge = "echo/large"\n'
+SAYS = """
+[providers.tiny]
+wire = "echo"
+place = "process"
+models = ["draft"]
+headers = {{cues = "[[say {small}]]"}}
+[providers.echo]
+wire = "echo"
+place = "process"
+models = ["large"]
+headers = {{cues = "[[say {large}]]"}}
+[router]
+small = "tiny/draft"
+large = "echo/large"
+"""
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Found by the real embeddings of this machine, answered by the echo: it says the passages again."""
+    """Found by the real embeddings of this machine, answered by echo models: the small one invents."""
     vectors = weights("minilm-l6-v2")
-    with copied("support", tmp_path_factory.mktemp("support"), vectors, over=ECHO_LARGE + BOTH) as served:
+    says = SAYS.format(small="The permitted total weight is 240 kg for the Wren [1].", large=HELD)
+    with copied("support", tmp_path_factory.mktemp("support"), vectors, over=says) as served:
         taken = synced(served, "ebikes")
         assert len(taken) == 38 and all(not each["quarantined"] for each in taken)
         yield served
@@ -48,30 +63,33 @@ def passages(served: Served) -> dict[str, str]:
 
 
 def cited(served: Served, said: Any) -> list[dict[str, Any]]:
-    """The citations, each of which holds: the passage it names has the words it quotes."""
+    """The sources, each of which holds: the passage it names has the words it quotes."""
     kept = passages(served)
-    citations: list[dict[str, Any]] = said["outputs"]["citations"]
-    for each in citations:
-        assert each["quote"] in kept[each["passage"]], each
-    return citations
+    sources: list[dict[str, Any]] = said["outputs"]["sources"]
+    for each in sources:
+        assert " ".join(each["quote"].split()) in " ".join(kept[each["passage"]].split()), each
+    return sources
 
 
-def test_an_answer_is_cited_to_document_page_and_passage(desk: Served) -> None:
-    said = ask(desk, "support", WEIGHT + DRAFT)
-    citations = cited(desk, said)
-    (load,) = [each for each in citations if "120 kg for the Wren" in each["quote"]]
-    assert (load["document"], load["page"]) == ("handbook/files/owners-manual.pdf", 2)
-    assert load["place"] == "handbook/files/owners-manual.pdf, page 2, Load"
-    assert said["text"] == said["outputs"]["answer"]
+def asked(served: Served, said: Any) -> list[str]:
+    """The models that were asked for words, by the name under which."""
+    return [each["requestedModel"] for each in records(served, said["trace"]) if each["requestedModel"] in SIZES]
+
+
+def test_an_answer_is_cited_to_document_page_and_passage_after_an_invented_draft(desk: Served) -> None:
+    said = ask(desk, "support", WEIGHT)
+    assert asked(desk, said) == ["small", "large"]
+    (load,) = cited(desk, said)
+    assert (load["source"], load["page"]) == ("handbook/files/owners-manual.pdf", 2)
+    assert load["cited"] == "handbook/files/owners-manual.pdf, page 2, Load"
+    assert said["text"] == said["outputs"]["answer"] == HELD.replace("Wren.", "Wren [1].")
 
 
 def test_what_is_not_in_the_handbook_is_said_to_be_not_there_and_costs_nothing(desk: Served) -> None:
     said = ask(desk, "support", ELSEWHERE)
     assert said["text"].startswith(NOT_THERE)
-    assert said["outputs"]["citations"] == [] and said["outputs"]["covered"] == 0
-    assert [
-        each["requestedModel"] for each in records(desk, said["trace"]) if each["requestedModel"] in ("small", "large")
-    ] == []
+    assert said["outputs"]["sources"] == [] and said["outputs"]["covered"] == 0
+    assert asked(desk, said) == []
 
 
 def test_every_endpoint_gives_the_same_answer(desk: Served) -> None:
@@ -82,48 +100,33 @@ def test_every_endpoint_gives_the_same_answer(desk: Served) -> None:
     turns: Any = [{"role": "user", "content": WEIGHT}]
     chunks = list(client.chat.completions.create(model="flow:support", messages=turns, stream=True))
     heard = [each.choices[0].delta.content for each in chunks if each.choices and each.choices[0].delta.content]
-    assert "".join(heard) == whole and len(heard) > 20, "its words come one by one"
-    query = "query ($q: String!) { support(question: $q) { answer citations { document quote } } }"
+    assert "".join(heard) == whole
+    query = "query ($q: String!) { support(question: $q) { answer sources { source quote } } }"
     typed = graphql(desk, query, q=WEIGHT)
     assert typed.errors == [] and typed.data["support"]["answer"] == whole
-    quoted = [each["quote"] for each in typed.data["support"]["citations"]]
+    quoted = [each["quote"] for each in typed.data["support"]["sources"]]
     call = {"name": "support", "arguments": {"question": WEIGHT}}
     tool: Any = desk.ask("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).json
     given = tool["result"]["structuredContent"]
-    assert given["answer"] == whole and [each["quote"] for each in given["citations"]] == quoted
+    assert given["answer"] == whole and [each["quote"] for each in given["sources"]] == quoted
 
 
-def asked(served: Served, said: Any) -> list[tuple[str, str]]:
-    """The models that were asked for words, by which name and under which."""
-    return [
-        (each["requestedModel"], each["model"])
-        for each in records(served, said["trace"])
-        if each["requestedModel"] in SIZES
-    ]
-
-
-def test_a_draft_that_a_passage_holds_is_the_answer_and_one_that_none_holds_goes_to_the_larger_model(
-    desk: Served,
-) -> None:
-    kept = ask(desk, "support", WEIGHT + DRAFT)
-    assert kept["text"] == "The permitted total weight is 120 kg for the Wren [1]." and cited(desk, kept)
-    assert [name for name, _ in asked(desk, kept)] == ["small"]
-    wrong = ask(desk, "support", WEIGHT + DRAFT.replace("120", "240"))
-    assert [name for name, _ in asked(desk, wrong)] == ["small", "large"]
-    assert wrong["outputs"]["unsupported"] == ["The permitted total weight is 240 kg for the Wren [1]."]
-
-
-def test_a_small_model_drafts_and_is_only_trusted_where_its_draft_is_held(tmp_path: Path, smollm_gguf: Path) -> None:
-    over = ECHO_LARGE + '[router]\nlarge = "echo/large"\n[local]\ncontext = 2048\nslots = 1\n'
-    part = {'sources = ["handbook"]': 'sources = ["handbook/company"]'}
-    vectors = weights("minilm-l6-v2")
-    with copied("support", tmp_path, vectors, smollm_gguf, over=over, instead=part) as served:
+def test_a_draft_that_a_passage_holds_is_the_answer(tmp_path: Path) -> None:
+    says = SAYS.format(small=HELD, large="no word")
+    with copied("support", tmp_path, weights("minilm-l6-v2"), over=says) as served:
         synced(served, "ebikes")
-        said = ask(served, "support", "When is customer care open on Saturday?")
-        first, *more = asked(served, said)
-        assert first == ("small", "local/smollm2-135m") and more in ([], [("large", "echo/large")])
-        assert said["outputs"]["model"] == (more or [first])[-1][1]
-        cited(served, said)
+        kept = ask(served, "support", WEIGHT)
+        assert kept["text"] == HELD.replace("Wren.", "Wren [1].") and cited(served, kept)
+        assert asked(served, kept) == ["small"] and kept["outputs"]["model"] == "tiny/draft"
+
+
+def test_what_neither_model_finds_in_a_passage_is_withheld(tmp_path: Path) -> None:
+    says = SAYS.format(small="It is 240 kg.", large="The Wren may weigh 250 kg [3].")
+    with copied("support", tmp_path, weights("minilm-l6-v2"), over=says) as served:
+        synced(served, "ebikes")
+        said = ask(served, "support", WEIGHT)
+        assert said["text"].startswith(NOT_THERE) and said["outputs"]["sources"] == []
+        assert said["outputs"]["unsupported"] == ["The Wren may weigh 250 kg."]
 
 
 @pytest.mark.large
@@ -136,6 +139,6 @@ def test_a_small_and_a_larger_model_of_this_machine_answer_from_the_handbook(
     with copied("support", tmp_path, weights("minilm-l6-v2"), smollm_gguf, qwen_gguf, over=over) as served:
         synced(served, "ebikes")
         said = ask(served, "support", WEIGHT)
-        assert asked(served, said)[0] == ("small", "local/smollm2-135m")
-        assert asked(served, said)[1:] in ([], [("large", "local/qwen2.5-coder-1.5b")])
-        cited(served, said)
+        assert asked(served, said) in (["small"], ["small", "large"])
+        assert cited(served, said) or said["text"].startswith(NOT_THERE)
+        assert "<<" not in said["text"]

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from sizewise.flows.evidence import read_evidence
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_dependency
+from sizewise.knowledge.grounding import coverage
 from sizewise.knowledge.results import SearchMode, SearchResult, strictest_data_class
 from sizewise.knowledge.vector_store import Tag, equality_filter
 
@@ -40,7 +42,12 @@ class SearchNode(Node, frozen=True, kw_only=True):
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
         return types.object_of(
-            passages=types.list_of(PASSAGE_TYPE), data_class=types.JSON, warnings=types.list_of(types.TEXT)
+            passages=types.list_of(PASSAGE_TYPE),
+            count=types.INTEGER,
+            score=types.NUMBER,
+            coverage=types.NUMBER,
+            data_class=types.JSON,
+            warnings=types.list_of(types.TEXT),
         )
 
     async def run(self, context: NodeContext) -> Json:
@@ -56,8 +63,12 @@ class SearchNode(Node, frozen=True, kw_only=True):
             mode=self.mode,
             where=where,
         )
+        passages = [_passage(each) for each in found.results]
         return {
-            "passages": [_passage(each) for each in found.results],
+            "passages": passages,
+            "count": len(passages),
+            "score": max((each.score for each in found.results), default=0.0),
+            "coverage": round(coverage(self.query, read_evidence(passages)), 2),
             "data_class": strictest_data_class(found.results),
             "warnings": list(found.warnings),
         }
