@@ -32,14 +32,19 @@ CONCURRENCY = 4
 """Sources sent at once: the server reads as many as its `[jobs]` allow, and the others wait there."""
 
 Sources = click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+EVERYONE = "everyone"
 READERS = click.option(
-    "--reader", "readers", multiple=True, metavar="WHO", help="user:ID or key:ID; repeatable. [everyone in the project]"
+    "--reader",
+    "readers",
+    multiple=True,
+    metavar="WHO",
+    help="user:ID, key:ID or everyone (in the project); repeatable. [as before; new ones: everyone]",
 )
 CLASS = click.option(
     "--data-class",
     type=click.Choice(DATA_CLASSES),
     metavar="CLASS",
-    help="Data class of the documents. [from the settings]",
+    help="Data class of the documents. [as chosen before; else from the settings]",
 )
 
 
@@ -69,12 +74,13 @@ def add(
     """Add files, folders and web pages to a knowledge base.
 
     FILE is a file, a folder or a URL. A knowledge base that does not exist is created. Unchanged documents cost
-    nothing; run it again to continue after an interruption. Exits with 1 if a file could not be read.
+    nothing, and get other readers or another data class if you name them; run it again to continue after an
+    interruption. Exits with 1 if a file could not be read.
 
     \b
     Example: sizewise knowledge add handbook docs/ policies.pdf
     """
-    done = asyncio.run(_brought(api_client(), base, sources, readers, data_class, prune=False))
+    done = asyncio.run(_brought(api_client(), base, sources, _readers(readers), data_class, prune=False))
     embed_with_progress(base)
     ctx.exit(_tell(base, done))
 
@@ -96,25 +102,36 @@ def sync(
 ) -> None:
     """Add changes, and remove documents whose files are gone.
 
-    Without a FOLDER the server reads the `sources` of the knowledge base in its settings.
+    Without a FOLDER the server reads the `sources` of the knowledge base in its settings. Readers and data class are
+    those of all documents read, unchanged ones included.
 
     \b
     Example: sizewise knowledge sync handbook docs/
     """
-    asked = api_client()
+    asked, named = api_client(), _readers(readers)
     if sources:
-        done = asyncio.run(_brought(asked, base, sources, readers, data_class, prune=True))
+        done = asyncio.run(_brought(asked, base, sources, named, data_class, prune=True))
     else:
-        done = asyncio.run(operations.sync_knowledge(asked, base=base))
+        done = asyncio.run(operations.sync_knowledge(asked, base=base, readers=named, data_class=data_class))
     embed_with_progress(base)
     ctx.exit(_tell(base, done))
+
+
+def _readers(named: tuple[str, ...]) -> list[str] | None:
+    """As the API takes them: None keeps those of before, an empty list is everyone. Raises BadRequest."""
+    wrong = next((each for each in named if each != EVERYONE and not each.startswith(("user:", "key:"))), None)
+    if wrong is not None:
+        raise BadRequest(f"{wrong[:100]!r} is not a valid reader", f"use user:ID, key:ID or {EVERYONE}")
+    if EVERYONE in named and set(named) != {EVERYONE}:
+        raise BadRequest("either everyone reads a document, or those who are named", f"drop --reader {EVERYONE}")
+    return None if not named else [each for each in named if each != EVERYONE]
 
 
 async def _brought(
     client: ApiClient,
     base: str,
     sources: Iterable[str],
-    readers: tuple[str, ...],
+    readers: list[str] | None,
     data_class: DataClass | None,
     prune: bool,
 ) -> operations.SyncedKnowledge:
@@ -123,7 +140,7 @@ async def _brought(
     found = [file for path in paths for file in list_files(path)]
     if len({file.source for file in found}) < len(found):
         raise BadRequest("two of these folders have the same name", "use the folder above them")
-    send = partial(operations.add_document, client, base=base, readers=list(readers), data_class=data_class)
+    send = partial(operations.add_document, client, base=base, readers=readers, data_class=data_class)
     done = operations.SyncedKnowledge([], [], [])
     ingested, failed = await _sent(send, [*found, *pages])
     done.ingested.extend(ingested)

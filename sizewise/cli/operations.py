@@ -2460,10 +2460,10 @@ async def rebuild_knowledge(
 
 
 SYNC_KNOWLEDGE = """\
-mutation SyncKnowledge($base: String!) { syncKnowledge(base: $base) { ...SyncedKnowledge } } fragment SyncedKnowledge on
-SyncKnowledgePayload { ingested { ...IngestedDocument } removed failed { ...FailedSource } } fragment IngestedDocument
-on IngestedDocument { source id outcome passages quarantined notes } fragment FailedSource on FailedSource { source why
-}
+mutation SyncKnowledge($base: String!, $readers: [String!], $dataClass: DataClass) { syncKnowledge(base: $base, readers:
+$readers, dataClass: $dataClass) { ...SyncedKnowledge } } fragment SyncedKnowledge on SyncKnowledgePayload { ingested {
+...IngestedDocument } removed failed { ...FailedSource } } fragment IngestedDocument on IngestedDocument { source id
+outcome passages quarantined notes } fragment FailedSource on FailedSource { source why }
 """
 
 
@@ -2471,8 +2471,14 @@ class SyncKnowledgeResponse(Struct, frozen=True, rename="camel"):
     sync_knowledge: SyncedKnowledge
 
 
-async def sync_knowledge(client: ApiClient, *, base: str) -> SyncedKnowledge:
-    variables = {"base": base}
+async def sync_knowledge(
+    client: ApiClient,
+    *,
+    base: str,
+    readers: Sequence[str] | UnsetType | None = UNSET,
+    data_class: DataClass | UnsetType | None = UNSET,
+) -> SyncedKnowledge:
+    variables = {"base": base, "readers": readers, "dataClass": data_class}
     response = await client.graphql(SYNC_KNOWLEDGE, SyncKnowledgeResponse, variables)
     return response.sync_knowledge
 

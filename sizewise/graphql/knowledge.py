@@ -181,7 +181,7 @@ async def add_document(
         sha256=_digest(sha256),
         parsed=_parsed_document(document),
         title=title or "",
-        readers=tuple(readers or ()),
+        readers=None if readers is None else tuple(readers),
         data_class=data_class,
     )
     if url is not None:
@@ -241,8 +241,11 @@ async def rebuild_knowledge(
     }
 
 
-async def sync_knowledge(context: RequestContext, base: str) -> FieldValues:
-    done = await context.app.knowledge_base.sync(_request(context), base)
+async def sync_knowledge(
+    context: RequestContext, base: str, readers: list[str] | None = None, data_class: DataClass | None = None
+) -> FieldValues:
+    said = None if readers is None else tuple(readers)
+    done = await context.app.knowledge_base.sync(_request(context), base, readers=said, data_class=data_class)
     return {
         "ingested": [_ingestion_values(each) for each in done.results],
         "removed": list(done.removed),

@@ -80,13 +80,16 @@ class BaseRecord(Struct, frozen=True):
 
 
 class DocumentMetadata(Struct, frozen=True, array_like=True):
-    """The encrypted fields of a document. `source`: path, URL or name; `added_by`: id of a user or key."""
+    """The encrypted fields of a document. `source`: path, URL or name; `added_by`: id of a user or key. `class_chosen`:
+    an upload named its data class, which is not that of the settings.
+    """
 
     source: str
     title: str
     added_by: str
     notes: list[str] = []
     tags: dict[str, Tag] = {}
+    class_chosen: bool = False
 
 
 class PassageContent(Struct, frozen=True, array_like=True):

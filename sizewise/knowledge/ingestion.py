@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -46,7 +46,8 @@ MANAGE_ACTION = "manage_knowledge"
 MAX_SOURCE_CHARS = 1_000
 MAX_READERS = 100
 CONTENT_DIGITS = 40
-"""Of a digest: those of its bytes and chunking; the others are of its access and tags."""
+"""Of a digest: those of its bytes and chunking, and as many of its access and tags; then `CLASS_CHOSEN`, if it is."""
+CLASS_CHOSEN = "c"
 MAX_DUPLICATES = 3
 """Documents of the same content that are named."""
 NO_SUSPICION = InjectionSuspicion()
@@ -57,6 +58,14 @@ class EmbeddingProgress(Struct, frozen=True):
 
     embedded: int
     waiting: int
+
+
+class DocumentAccess(Struct, frozen=True):
+    """`readers`: empty: everyone in the project. `class_chosen`: by this upload or an earlier one."""
+
+    data_class: DataClass
+    readers: tuple[str, ...]
+    class_chosen: bool
 
 
 OnRefused = Callable[[KnowledgeBaseId, DocumentRecord, SizewiseError], Awaitable[bool]]
@@ -94,20 +103,20 @@ class Ingestion:
         model = self.embedder.resolve_model(settings.embedding_model)
         open = await self.document_store.get_or_create_base(base, model, request.principal)
         id = open.document_id(upload.source)
-        data_class = upload.data_class or settings.data_class or self.default_data_class
-        if request.options.data_class is not None:  # search results keep their class in another base
-            data_class = strictest(data_class, request.options.data_class)
+        before = await self.document_store.document(base, id)
+        if before is not None and before.state == "leaving":
+            before = None
+        access = self._access(request, upload, settings, before)
         hashed = upload.sha256 or (await asyncio.to_thread(sha256, upload.data)).hexdigest()
         tags = hashed_tags(open, upload.tags)
         how = msgspec.json.encode(
             [settings.chunk_tokens, settings.chunk_overlap, settings.on_injection, upload.title, 1],
             order="deterministic",
         )
-        seen = msgspec.json.encode([data_class, sorted(upload.readers), tags], order="deterministic")
-        digest = f"{open.keyed_digest(hashed.encode(), how)}{open.keyed_digest(seen)}"
-        before = await self.document_store.document(base, id)
-        if before is not None and before.state == "leaving":
-            before = None
+        seen = msgspec.json.encode([access.data_class, sorted(access.readers), tags], order="deterministic")
+        digest = (
+            f"{open.keyed_digest(hashed.encode(), how)}{open.keyed_digest(seen)}{CLASS_CHOSEN * access.class_chosen}"
+        )
         if before is not None and before.digest == digest:
             return IngestionResult(
                 source=upload.source,
@@ -127,20 +136,22 @@ class Ingestion:
             added_by=request.principal.user_id or request.principal.key_id,
             notes=document.notes,
             tags=dict(upload.tags),
+            class_chosen=access.class_chosen,
         )
         kept = DocumentRecord(
             id=id,
             state="waiting",
             digest=digest,
             kind=document.kind,
-            data_class=data_class,
-            readers=upload.readers,
+            data_class=access.data_class,
+            readers=access.readers,
             pages=document.pages,
             created=before.created if before else now,
             updated=now,
             metadata=about,
         )
-        anew = before is None or before.digest[CONTENT_DIGITS:] != digest[CONTENT_DIGITS:]
+        access_digits = slice(CONTENT_DIGITS, 2 * CONTENT_DIGITS)
+        anew = before is None or before.digest[access_digits] != digest[access_digits]
         async with self.open_stores.write_lock(base):
             await self.document_store.save_document(base, kept, pieces, anew, request.principal)
         held = sum(each.state == "held" for each in pieces)
@@ -154,6 +165,21 @@ class Ingestion:
             held_back=held,
             notes=(*document.notes, *twins),
         )
+
+    def _access(
+        self, request: Request, upload: DocumentUpload, settings: KnowledgeSettings, before: DocumentRecord | None
+    ) -> DocumentAccess:
+        """What the upload does not name stays as an earlier one chose it, so that no omission lets others read it."""
+        chosen = upload.data_class
+        if chosen is None and before is not None and before.metadata.class_chosen:
+            chosen = before.data_class
+        data_class = chosen or settings.data_class or self.default_data_class
+        if request.options.data_class is not None:  # search results keep their class in another base
+            data_class = strictest(data_class, request.options.data_class)
+        readers = upload.readers
+        if readers is None:
+            readers = before.readers if before is not None else ()
+        return DocumentAccess(data_class, readers, chosen is not None)
 
     async def _duplicate_notes(self, base: KnowledgeBaseId, document: DocumentRecord) -> list[str]:
         """For the caller, who may see all documents; not stored with the document, whose readers may not."""
@@ -301,11 +327,16 @@ def _refuse(brought: DocumentUpload) -> None:
     if not brought.source.strip() or len(brought.source) > MAX_SOURCE_CHARS or not brought.source.isprintable():
         hint = f"use a path, URL or name of up to {MAX_SOURCE_CHARS:,} printable characters"
         raise BadRequest(f"{brought.source[:100]!r} is not a valid source", hint, param="source")
-    if len(brought.readers) > MAX_READERS or any(not each.isprintable() or len(each) > 200 for each in brought.readers):
-        raise BadRequest(f"a document can have at most {MAX_READERS} readers", "use user:ID or key:ID", param="readers")
-    if wrong := next((each for each in brought.readers if each.partition(":")[0] not in ("user", "key")), ""):
-        raise BadRequest(f"{wrong[:100]!r} is not a valid reader", "use user:ID or key:ID", param="readers")
+    check_readers(brought.readers or ())
     if len(brought.tags) > MAX_TAGS or any(not TAG_NAME.match(name) for name in brought.tags):
         raise BadRequest(
             f"a document can have at most {MAX_TAGS} tags, named with letters, digits and '_'", param="tags"
         )
+
+
+def check_readers(readers: Sequence[str]) -> None:
+    """Raises BadRequest."""
+    if len(readers) > MAX_READERS or any(not each.isprintable() or len(each) > 200 for each in readers):
+        raise BadRequest(f"a document can have at most {MAX_READERS} readers", "use user:ID or key:ID", param="readers")
+    if wrong := next((each for each in readers if each.partition(":")[0] not in ("user", "key")), ""):
+        raise BadRequest(f"{wrong[:100]!r} is not a valid reader", "use user:ID or key:ID", param="readers")

@@ -6,33 +6,31 @@ query, and against the database, so that a store that missed a change reveals no
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.catalog.loader import local_cards
 from sizewise.data_class import DATA_CLASSES, DataBounds, DataClass, Place
-from sizewise.errors import BadRequest, ConfigError, ModelUnavailable, PathNotFound, SizewiseError, did_you_mean
+from sizewise.errors import BadRequest, ConfigError, ModelUnavailable, PathNotFound, did_you_mean
 from sizewise.handler import Handler, Request
-from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.knowledge.base_summary import BaseSummary
 from sizewise.knowledge.document_store import BaseRecord, DocumentRecord, DocumentStore, PassageRecord
 from sizewise.knowledge.embedder import Embedder
 from sizewise.knowledge.embedding_retry import RETRIED, EmbeddingRetries
-from sizewise.knowledge.folder import SourceFile, list_files
 from sizewise.knowledge.generation_tables import Generation
-from sizewise.knowledge.ingestion import MANAGE_ACTION, EmbeddingProgress, Ingestion
+from sizewise.knowledge.ingestion import MANAGE_ACTION, EmbeddingProgress, Ingestion, check_readers
 from sizewise.knowledge.keyword_index import KeywordHasher
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores, settings_of_base
 from sizewise.knowledge.rebuild import Rebuild, RebuildStep
 from sizewise.knowledge.reranker import rerank_by_keywords, rerank_by_model
 from sizewise.knowledge.results import SearchMode, SearchResponse, SearchResult
+from sizewise.knowledge.source_sync import SourceSync, SyncResult
 from sizewise.knowledge.store_check import StoreCheck, StoredPassages
 from sizewise.knowledge.upload import DocumentUpload, IngestionResult
 from sizewise.knowledge.vector_store import (
@@ -57,14 +55,6 @@ RERANK_FACTOR = 3
 """Candidates for reranking, as a multiple of the requested limit."""
 MAX_RESULTS = 200
 EMBED_STEP_S = 5.0
-
-
-class SyncResult(Struct, frozen=True):
-    """Result of syncing the configured sources. `removed`: sources; `failed`: (source, message)."""
-
-    results: tuple[IngestionResult, ...]
-    removed: tuple[str, ...]
-    failed: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,31 +276,33 @@ class KnowledgeService:
         finally:
             self.store_check.forget(base)
 
-    async def sync(self, request: Request, name: str) -> SyncResult:
-        """Reads the configured sources, and removes documents that they no longer contain."""
+    async def sync(
+        self,
+        request: Request,
+        name: str,
+        *,
+        readers: tuple[str, ...] | None = None,
+        data_class: DataClass | None = None,
+    ) -> SyncResult:
+        """Reads the configured sources, and removes documents that they no longer contain. `readers`, `data_class`: of
+        all their documents, as in DocumentUpload.
+        """
         base, said, principal = self._managed_base(request.principal, name), self.settings_of(name), request.principal
         if not said.sources:
             hint = f'set sources = ["docs"] in [knowledge.{name}] of sizewise.toml, or pass a folder'
             raise BadRequest(f"the settings have no sources for {name!r}", hint)
+        check_readers(readers or ())
         if principal.tenant != "local" or principal.project != said.project:
             raise BadRequest(
                 f"the sources of {name!r} belong to the project {said.project!r}", "use a key of that project"
             )
-        taken, failed, there = list[IngestionResult](), list[tuple[str, str]](), set[str]()
-        for source in said.sources:
-            if is_url(source):
-                try:
-                    taken.append(await self.add_web_page(request, name, source))
-                except PathNotFound:
-                    continue
-                except SizewiseError as error:
-                    failed.append((source, error.message))
-                there.add(source)
-                continue
-            files = await asyncio.to_thread(list_files, Path(source))
-            added, refused = await self._add_files(request, name, files)
-            there |= {file.source for file in files}
-            taken, failed = taken + added, failed + refused
+        access = DocumentUpload("", readers=readers, data_class=data_class)
+        syncing = SourceSync(
+            add_file=partial(self.add_document, request, name),
+            add_page=partial(self.add_web_page, request, name),
+            concurrency=await self.processes.slots(),
+        )
+        result, there = await syncing(said.sources, access)
         roots = tuple(f"{Path(source).name}/" for source in said.sources if not is_url(source))
         removed = list[str]()
         for kept in await self.documents(principal, name):
@@ -318,37 +310,7 @@ class KnowledgeService:
             if source not in there and (is_url(source) or source.startswith(roots)):
                 await self.document_store.mark_for_deletion(base, kept.id, principal)
                 removed.append(source)
-        return SyncResult(tuple(taken), tuple(removed), tuple(failed))
-
-    async def _add_files(
-        self, request: Request, name: str, files: Sequence[SourceFile]
-    ) -> tuple[list[IngestionResult], list[tuple[str, str]]]:
-        """As many at once as there are processes. Results and failures in the order of the files."""
-        taken, failed = dict[str, IngestionResult](), dict[str, str]()
-
-        async def batches() -> AsyncIterator[Batch[SourceFile]]:
-            for file in files:
-                yield Batch(file.source, file)
-
-        async def add(file: SourceFile) -> IngestionResult | None:
-            try:
-                data = await asyncio.to_thread(file.path.read_bytes)
-                return await self.add_document(request, name, DocumentUpload(file.source, data))
-            except OSError as error:
-                failed[file.source] = error.strerror or "cannot be read"
-            except SizewiseError as error:
-                failed[file.source] = error.message
-            return None
-
-        def keep(source: str, result: IngestionResult | None) -> None:
-            if result is not None:
-                taken[source] = result
-
-        await map_batches(batches(), add, keep, concurrency=await self.processes.slots())
-        order = [file.source for file in files]
-        return [taken[each] for each in order if each in taken], [
-            (each, failed[each]) for each in order if each in failed
-        ]
+        return msgspec.structs.replace(result, removed=tuple(removed))
 
     async def remove_document(self, principal: Principal, name: str, named: str) -> None:
         """`named`: its id or source. Raises PathNotFound."""

@@ -14,6 +14,9 @@ from sizewise.knowledge.vector_store import Tag
 class DocumentUpload(Struct, frozen=True):
     """`source` identifies the document: uploading the same source replaces it. `sha256` (hex): without `data`, checks
     whether the document has changed before its bytes are sent.
+
+    `readers` and `data_class`: None keeps what an earlier upload of the source chose. A new document is readable by
+    everyone in the project, and has the class of the settings.
     """
 
     source: str
@@ -21,7 +24,7 @@ class DocumentUpload(Struct, frozen=True):
     sha256: str = ""
     parsed: Document | None = None  # if the caller has parsed it; `sha256` is then that of its bytes
     title: str = ""
-    readers: tuple[str, ...] = ()
+    readers: tuple[str, ...] | None = None
     data_class: DataClass | None = None
     tags: Mapping[str, Tag] = {}
     chunk_tokens: int = 0  # at most, with `chunk_overlap`; 0: as the settings say

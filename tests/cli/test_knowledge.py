@@ -20,7 +20,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     docs = home / "handbook"
     docs.mkdir()
     (docs / "rules.md").write_text("# Remote\n\nWorking from home is fine on Fridays.\n")
-    with serving(home, CONFIG + f'[knowledge.named]\nsources = ["{docs}"]\n') as served:
+    pages = home / "pages"
+    pages.mkdir()
+    (pages / "bulbs.md").write_text("# Bulbs\n\nBulbs are guaranteed for 45 days.\n")
+    sources = f'[knowledge.named]\nsources = ["{docs}"]\n[knowledge.help]\nsources = ["{pages}"]\n'
+    with serving(home, CONFIG + sources) as served:
         yield served
 
 
@@ -104,6 +108,30 @@ def test_the_server_reads_the_sources_of_its_settings(server: Served) -> None:
     assert run(server, "sync", "named").out == "named: 1 removed\n"
     nothing = run(server, "sync", "unnamed")
     assert nothing.code == 2 and "have no sources" in nothing.err
+
+
+def test_a_sync_of_the_sources_obeys_its_options(server: Served) -> None:
+    assert run(server, "sync", "help").out == "help: 1 added\n"
+    assert run(server, "sync", "help", "--data-class", "public", "--reader", "key:k-none").out == "help: 1 changed\n"
+    ((document,), nothing) = shown(server, "list", "help"), run(server, "search", "help", "bulbs", "--mode", "words")
+    assert (document["dataClass"], document["readers"], nothing.code) == ("public", ["key:k-none"], 1)
+    assert run(server, "sync", "help", "--reader", "everyone").out == "help: 1 changed\n"
+    ((document,), found) = shown(server, "list", "help"), run(server, "search", "help", "bulbs", "--mode", "words")
+    assert (document["dataClass"], document["readers"], found.code) == ("public", [], 0)
+    assert run(server, "add", "help", str(server.home / "pages")).out == "help: 1 same\n", "add keeps them too"
+
+
+@pytest.mark.parametrize(
+    ("readers", "said"),
+    [(["team:sales"], "'team:sales' is not a valid reader"), (["everyone", "user:u-1"], "drop --reader everyone")],
+)
+@pytest.mark.parametrize("sources", [[], ["pages"]])
+def test_readers_that_cannot_be_are_refused_by_name(
+    server: Served, sources: list[str], readers: list[str], said: str
+) -> None:
+    named = [word for each in readers for word in ("--reader", each)]
+    done = run(server, "sync", "help", *sources, *named)
+    assert done.code == 2 and said in done.err, done.err
 
 
 @pytest.mark.long

@@ -67,7 +67,7 @@ def test_a_document_with_readers_is_found_by_them_alone(server: Served) -> None:
     assert graphql(server, one, id=id).data["document"]["passages"] == [], (
         "who manages sees that it is there, not its words"
     )
-    add(server, "ada.md", "The safe opens at ten by the code 4711.", "readers")
+    add(server, "ada.md", "The safe opens at ten by the code 4711.", "readers", readers=[])
     embed(server, "readers")
     assert "4711" in " ".join(texts(server, "safe code", "readers", bob_key, mode="words")), "its readers were changed"
 

@@ -25,7 +25,7 @@ class IngestDocument(Struct, frozen=True, forbid_unknown_fields=True):
     data: str = ""
     title: str = ""
     data_class: DataClass | None = None
-    readers: list[str] = []
+    readers: list[str] | None = None
     tags: dict[str, Tag] = {}
 
 
@@ -66,7 +66,7 @@ def _to_document(document: IngestDocument) -> DocumentUpload:
         document.source,
         data,
         title=document.title,
-        readers=tuple(document.readers),
+        readers=None if document.readers is None else tuple(document.readers),
         data_class=document.data_class,
         tags=document.tags,
     )
