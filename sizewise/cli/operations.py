@@ -527,7 +527,7 @@ class KnowledgeBaseGenerations(Struct, frozen=True, rename="camel"):
 class KnowledgeBase(Struct, frozen=True, rename="camel"):
     name: str
     project: str
-    created: Timestamp
+    created: Timestamp | None
     model: str
     documents: int
     passages: int

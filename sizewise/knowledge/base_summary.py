@@ -15,8 +15,12 @@ class PassageCounts(Struct, frozen=True):
 
 
 class BaseSummary(Struct, frozen=True):
+    """`created`: unix ms; None: the settings declare it, and nothing was added yet. `model`: that embeds it, empty if
+    the settings name none that is there.
+    """
+
     name: str
     project: str
-    created: int
+    created: int | None
     model: str
-    counts: PassageCounts
+    counts: PassageCounts = PassageCounts()

@@ -19,6 +19,7 @@ from sizewise.data_class import DATA_CLASSES, DataBounds, DataClass, Place
 from sizewise.errors import BadRequest, ConfigError, ModelUnavailable, PathNotFound, did_you_mean
 from sizewise.handler import Handler, Request
 from sizewise.knowledge.base_summary import BaseSummary
+from sizewise.knowledge.declared_bases import declared_bases, empty_warning, fill_command, is_declared
 from sizewise.knowledge.document_store import BaseRecord, DocumentRecord, DocumentStore, PassageRecord
 from sizewise.knowledge.embedder import Embedder
 from sizewise.knowledge.embedding_retry import RETRIED, EmbeddingRetries
@@ -110,11 +111,13 @@ class KnowledgeService:
             raise BadRequest(f"`limit` is {limit!r}; use 1 to {MAX_RESULTS}", param="limit")
         open = await self.document_store.base(base)
         if open is None:
-            raise await self._unknown_base(base)
+            await self._require_declared(base)
+            return SearchResponse((), (empty_warning(self.settings, base),))
         generation, notes = self._generation(open)
-        collection = open.collection_id(generation)
+        collection, empty = open.collection_id(generation), empty_warning(self.settings, base)
         if not generation.dimension:
-            return SearchResponse((), (*notes, *await self.store_check.warnings(collection, found_any=False)))
+            told = await self.store_check.warnings(collection, found_any=False, empty=empty)
+            return SearchResponse((), (*notes, *told))
         with self.spans.open("retrieval", name, request) as span:
             request = span.request
             weigh = {"hybrid": said.alpha, "vector": 1.0, "words": 0.0}[mode] if alpha is None else alpha
@@ -143,7 +146,7 @@ class KnowledgeService:
                 found = rerank_by_keywords(query, found)
             elif said.rerank != "none":
                 found = await rerank_by_model(self.handler, request, said.rerank, query, found)
-            told = await self.store_check.warnings(collection, found_any=bool(hits))
+            told = await self.store_check.warnings(collection, found_any=bool(hits), empty=empty)
             return SearchResponse(tuple(found[:limit]), (*notes, *told))
 
     def _generation(self, record: BaseRecord) -> tuple[Generation, tuple[str, ...]]:
@@ -261,7 +264,9 @@ class KnowledgeService:
         base = self._managed_base(principal, name)
         open = await self.document_store.base(base)
         if open is None:
-            raise await self._unknown_base(base)
+            await self._require_declared(base)
+            model = self.wanted_model(name)
+            return RebuildStep(checked=0, missing=0, total=0, model=model, previous_model=model, next="")
         rebuild = Rebuild(self.document_store, self.open_stores, self.embedder)
         try:
             return await rebuild.step(
@@ -330,7 +335,8 @@ class KnowledgeService:
     async def _find_document(self, base: KnowledgeBaseId, named: str) -> DocumentRecord:
         record = await self.document_store.base(base)
         if record is None:
-            raise await self._unknown_base(base)
+            await self._require_declared(base)
+            raise _no_document(named)
         for id in (named, record.document_id(named)):
             found = await self.document_store.document(base, id)
             if found is not None:
@@ -338,23 +344,35 @@ class KnowledgeService:
         raise _no_document(named)
 
     async def remove_base(self, principal: Principal, name: str) -> None:
-        """Removes the base with all its documents. Raises PathNotFound."""
+        """Removes the base with all its documents; one that is declared in the settings is empty then. Raises
+        PathNotFound, and BadRequest for a declared one that has nothing.
+        """
         base = self._managed_base(principal, name)
         async with self.open_stores.write_lock(base):
             open = await self.document_store.base(base)
             if open is None:
-                raise await self._unknown_base(base)
+                await self._require_declared(base)
+                hint = f"remove [knowledge.{name}] from sizewise.toml"
+                raise BadRequest(f"{name!r} is empty, and declared in the settings", hint)
             await self.ingestion.index.remove_all(open)
             await self.document_store.remove_base(base, principal)
 
     # Listings
 
     async def bases(self, principal: Principal) -> list[BaseSummary]:
-        found = await self.document_store.bases(principal.tenant, None if principal.all_projects else principal.project)
-        return [
+        """With those that the settings declare."""
+        project = None if principal.all_projects else principal.project
+        found = [
             BaseSummary(name=base.name, project=base.project, created=created, model=model, counts=size)
-            for base, created, model, size in found
+            for base, created, model, size in await self.document_store.bases(principal.tenant, project)
         ]
+        there = {(each.project, each.name) for each in found}
+        found += [
+            BaseSummary(name=each.name, project=each.project, created=None, model=self.wanted_model(each.name))
+            for each in declared_bases(self.settings, principal.tenant, project)
+            if (each.project, each.name) not in there
+        ]
+        return sorted(found, key=lambda each: (each.project, each.name))
 
     async def record(self, principal: Principal, project: str, name: str) -> BaseRecord | None:
         """Of a base that `bases` lists."""
@@ -378,7 +396,8 @@ class KnowledgeService:
         """
         base = KnowledgeBaseId(principal.tenant, principal.project, name)
         if await self.document_store.base(base) is None:
-            raise await self._unknown_base(base)
+            await self._require_declared(base)
+            return []
         found, manages = list[DocumentRecord](), MANAGE_ACTION in principal.permissions
         while len(found) < limit:
             page = await self.document_store.documents(base, after, min(1_000, limit))
@@ -428,10 +447,14 @@ class KnowledgeService:
     def _resource(self, principal: Principal, name: str) -> Resource:
         return Resource(principal.tenant, principal.project, name=f"knowledge:{name[:100]}")
 
-    async def _unknown_base(self, base: KnowledgeBaseId) -> PathNotFound:
+    async def _require_declared(self, base: KnowledgeBaseId) -> None:
+        """For a base that has no document yet. Raises PathNotFound."""
+        if is_declared(self.settings, base):
+            return
         known = [each.name for each, *_ in await self.document_store.bases(base.tenant, base.project)]
-        hint = did_you_mean(base.name, known) or f"create it: sizewise knowledge add {base.name[:64]} FILE..."
-        return PathNotFound(f"there is no knowledge base {base.name[:100]!r} in this project", hint)
+        known += [each.name for each in declared_bases(self.settings, base.tenant, base.project)]
+        hint = did_you_mean(base.name, known) or f"create it: {fill_command(self.settings, base)}"
+        raise PathNotFound(f"there is no knowledge base {base.name[:100]!r} in this project", hint)
 
 
 def build_knowledge_service(

@@ -27,18 +27,23 @@ RECHECK_EMPTY_S = 5.0
 
 
 class StoredPassages(Struct, frozen=True):
-    """`embedded`: by the database. `stored`: in the vector store, where passages of removed documents may still be."""
+    """`embedded`: by the database. `stored`: in the vector store, where passages of removed documents may still be.
+    `documents`: of the base, whatever state they are in.
+    """
 
     embedded: int
     stored: int
     waiting: int
+    documents: int
 
     @property
     def missing(self) -> int:
         return max(0, self.embedded - self.stored)
 
-    def warnings(self, name: str) -> tuple[str, ...]:
-        """What a search in this base should say."""
+    def warnings(self, name: str, empty: str) -> tuple[str, ...]:
+        """What a search in this base should say. `empty`: if it has no document."""
+        if not self.documents:
+            return (empty,) if empty else ()
         total, hint = self.embedded + self.waiting, f"sizewise knowledge rebuild {name}"
         return tuple(
             f"{count:,} of {total:,} passages of {name!r} {what}, so results may be incomplete; run: {hint}"
@@ -63,23 +68,26 @@ class StoreCheck:
         """Counts now. Raises StorageError, EgressDenied, ConfigError."""
         size = await self._document_store.size(base)
         embedded = await self._document_store.embedded_passage_count(base)
-        found = StoredPassages(embedded, await self._open_stores.count(base) if embedded else 0, size.waiting)
+        found = StoredPassages(
+            embedded, await self._open_stores.count(base) if embedded else 0, size.waiting, size.documents
+        )
         self._known[base] = time.monotonic(), found
         return found
 
-    async def warnings(self, base: KnowledgeBaseId, *, found_any: bool) -> tuple[str, ...]:
+    async def warnings(self, base: KnowledgeBaseId, *, found_any: bool, empty: str) -> tuple[str, ...]:
         """Of the last check, which is repeated in the background; of a new one if nothing is known, or if nothing was
-        found and the last one is not recent.
+        found and the last one is not recent. `empty`: the warning of a base that has no document.
         """
         known = self._known.get(base)
+        empty = "" if found_any else empty  # another server may have added some since
         if known is None or (not found_any and time.monotonic() - known[0] > RECHECK_EMPTY_S):
             try:
-                return (await self.check(base)).warnings(base.name)
+                return (await self.check(base)).warnings(base.name, empty)
             except SizewiseError:  # a search that needs the store raises it itself
                 return ()
         if time.monotonic() - known[0] > RECHECK_S and base not in self._tasks:
             self._tasks[base] = asyncio.create_task(self._recheck(base))
-        return known[1].warnings(base.name)
+        return known[1].warnings(base.name, empty)
 
     def forget(self, base: KnowledgeBaseId) -> None:
         """Call when passages were embedded or removed: the next search counts again. `base`: without a generation."""

@@ -41,8 +41,8 @@ class RemoteStoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeSettings:
-    """A knowledge base, separate in each project. A base without a table here uses the defaults; those that
-    `/v1/vector_stores` made use the table `vector_stores`.
+    """A knowledge base, separate in each project. A base with a table here is there, empty, before its first document;
+    one without uses the defaults; those that `/v1/vector_stores` made use the table `vector_stores`.
     """
 
     vector_store: str = setting(
@@ -76,7 +76,11 @@ class KnowledgeSettings:
         "do not see, or with a trigger phrase), `hold` (also those of which the classifier is sure) or `mark` (none). "
         "The others are found, and marked as suspect.",
     )
-    project: str = setting("default", "Project that `sources` are ingested into.", validator=optional_name)
+    project: str = setting(
+        "default",
+        "Project that has the base before its first document, and that `sources` are ingested into.",
+        validator=optional_name,
+    )
     sources: tuple[str, ...] = setting(
         (),
         "Folders, files and URLs that `sizewise knowledge sync NAME` ingests, relative to this file.",

@@ -1,7 +1,7 @@
 // Typed documents of this room, generated from queries.graphql by `make docs`; do not edit.
 import type { Document } from '../api/document';
 
-export type KnowledgeRow = { name: string; project: string; created: number; model: string; documents: number; passages: number; waiting: number; quarantined: number; missing: number | null; };
+export type KnowledgeRow = { name: string; project: string; created: number | null; model: string; documents: number; passages: number; waiting: number; quarantined: number; missing: number | null; };
 
 export type KnowledgeHit = { id: string; document: string; source: string; title: string; text: string; score: number; citation: string; dataClass: 'public' | 'internal' | 'confidential'; suspect: Array<string>; };
 
