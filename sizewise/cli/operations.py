@@ -1295,6 +1295,7 @@ class Widget(Struct, frozen=True, rename="camel"):
     created: Timestamp
     stopped: Timestamp | None
     usd_per_day: WidgetUsdPerDay
+    warnings: list[str]
 
 
 LIST_AUDIT_EVENTS = """\
@@ -3781,7 +3782,7 @@ async def forget_decision(client: ApiClient, *, id: str) -> NonNegativeSafeInt:
 
 LIST_WIDGETS = """\
 query ListWidgets { widgets { ...Widget } } fragment Widget on Widget { id name key target origins page path created
-stopped usdPerDay { limit spent } }
+stopped usdPerDay { limit spent } warnings }
 """
 
 
@@ -3798,7 +3799,7 @@ CREATE_WIDGET = """\
 mutation CreateWidget($name: String!, $target: String!, $origins: [String!]!, $usdPerDay: Dollars, $page: Boolean,
 $title: String, $greeting: String) { createWidget( name: $name target: $target origins: $origins usdPerDay: $usdPerDay
 page: $page title: $title greeting: $greeting ) { ...Widget } } fragment Widget on Widget { id name key target origins
-page path created stopped usdPerDay { limit spent } }
+page path created stopped usdPerDay { limit spent } warnings }
 """
 
 

@@ -14,6 +14,7 @@ from sizewise.cli.budgets import DOLLARS
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_table
+from sizewise.cli.printable import printable
 from sizewise.errors import BadRequest, PathNotFound
 
 COMMANDS: Mapping[str, LazyCommand] = {
@@ -68,6 +69,8 @@ def _list() -> None:
             for each in told
         ],
     )
+    for each in told:
+        _warn(each, f"{each.name}: ")
 
 
 @click.command()
@@ -113,6 +116,7 @@ def create(
     click.echo(_tag(client, told))
     where = ", ".join(told.origins) or "nowhere yet: add origins with --origin, or in the studio"
     click.echo(dim(f"it may stand on: {where}"), err=True)
+    _warn(told)
 
 
 @click.command()
@@ -138,6 +142,11 @@ async def _revoke(client: ApiClient, name: str) -> operations.Widget:
         raise PathNotFound(f"there is no widget {name[:100]!r}", "list them: sizewise widget list")
     await operations.revoke_key(client, id=found.key)
     return found
+
+
+def _warn(widget: operations.Widget, named: str = "") -> None:
+    for each in widget.warnings:
+        click.echo(f"warning: {named}{printable(each)}", err=True)
 
 
 def _tag(client: ApiClient, widget: operations.Widget) -> str:

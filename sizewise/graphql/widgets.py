@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from msgspec.structs import replace
 
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.data_class import DataClass
-from sizewise.errors import BadRequest, PathNotFound
+from sizewise.errors import BadRequest
 from sizewise.flows.acting_nodes import WAITING
 from sizewise.flows.node_registry import NodeRegistry
-from sizewise.flows.validator import parse_flow_text
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.keys import creator_expiry, strictest_class
 from sizewise.graphql.model_type import FieldValues
+from sizewise.graphql.widget_warnings import published_flow, widget_warnings
 from sizewise.limits.rules import format_amount
 from sizewise.widgets.tables import Widget, WidgetSettings
 
@@ -93,14 +91,7 @@ async def _check_target(context: RequestContext, target: str) -> None:
         return
     if kind != "flow" or not name:
         raise BadRequest(f"{target[:100]!r} is no target", "use auto:POLICY or flow:NAME", param="target")
-    versions, principal = context.services.flow_versions, context.principal
-    published = await asyncio.to_thread(versions.list_published, principal.tenant)
-    flow = next((each for each in published if (each.project, each.name) == (principal.project, name)), None)
-    if flow is None:
-        raise PathNotFound(f"there is no published flow {name[:100]!r}", "publish it first")
-    place = (principal.tenant, principal.project, name, flow.version)
-    text = (await asyncio.to_thread(versions.read_source_blocking, *place)).decode()
-    spec, kinds = parse_flow_text(text).spec, NodeRegistry()
+    spec, kinds = await published_flow(context, name), NodeRegistry()
     for node in spec.all_nodes() if spec is not None else ():
         known = kinds(node.kind)
         if node.kind not in WAITING and (known is None or known.node_class.has_side_effects):
@@ -120,6 +111,9 @@ def _widget(context: RequestContext, widget: Widget) -> FieldValues:
         if daily is None:
             return {"limit": None, "spent": None}
         return {"limit": format_amount("usd/day", daily.limit), "spent": format_amount("usd/day", daily.spent)}
+
+    async def warnings(info: object) -> list[str]:
+        return await widget_warnings(context, widget)
 
     return {
         "id": widget.id,
@@ -141,4 +135,5 @@ def _widget(context: RequestContext, widget: Widget) -> FieldValues:
         "stopped": widget.revoked,
         "usdPerDay": per_day,
         "path": f"/embed/{widget.id}",
+        "warnings": warnings,
     }

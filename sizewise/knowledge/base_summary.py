@@ -24,3 +24,14 @@ class BaseSummary(Struct, frozen=True):
     created: int | None
     model: str
     counts: PassageCounts = PassageCounts()
+
+
+class ReadableDocuments(Struct, frozen=True):
+    """How many documents of a base a key can read: those that are both `in_class` and `open`. `in_class`: not stricter
+    than it finds; `open`: to everyone in the project, or to it by name.
+    """
+
+    readable: int = 0
+    total: int = 0
+    in_class: int = 0
+    open: int = 0

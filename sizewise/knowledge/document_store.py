@@ -310,6 +310,11 @@ class DocumentStore:
 
         return await self._in_executor(work)
 
+    async def access_counts(self, base: KnowledgeBaseId) -> list[tuple[str, tuple[str, ...], int]]:
+        """(data class, readers, documents) for each kind of access that documents have."""
+        found = await self._read_of(base, tables.access_counts)
+        return [(data_class, _reader_entries(readers), count) for data_class, readers, count in found]
+
     async def documents_by_content(self, base: KnowledgeBaseId, content: str, limit: int) -> list[DocumentRecord]:
         """Documents whose digest begins with `content`."""
 
@@ -470,7 +475,7 @@ class DocumentStore:
             self._encryption.decrypt(row.sealed, row.tenant, DOCUMENTS, place),
             type=DocumentMetadata,
         )
-        readers = tuple(filter(None, row.readers.split("\n")))
+        readers = _reader_entries(row.readers)
         return DocumentRecord(
             id=row.id,
             state=row.state,
@@ -518,3 +523,7 @@ def _audit_event(
 def _now() -> int:
     """Unix ms."""
     return time.time_ns() // 1_000_000
+
+
+def _reader_entries(column: str) -> tuple[str, ...]:
+    return tuple(filter(None, column.split("\n")))

@@ -18,7 +18,7 @@ from sizewise.catalog.loader import local_cards
 from sizewise.data_class import DATA_CLASSES, DataBounds, DataClass, Place
 from sizewise.errors import BadRequest, ConfigError, ModelUnavailable, PathNotFound, did_you_mean
 from sizewise.handler import Handler, Request
-from sizewise.knowledge.base_summary import BaseSummary
+from sizewise.knowledge.base_summary import BaseSummary, ReadableDocuments
 from sizewise.knowledge.declared_bases import declared_bases, empty_warning, fill_command, is_declared
 from sizewise.knowledge.document_store import BaseRecord, DocumentRecord, DocumentStore, PassageRecord
 from sizewise.knowledge.embedder import Embedder
@@ -374,6 +374,23 @@ class KnowledgeService:
         ]
         return sorted(found, key=lambda each: (each.project, each.name))
 
+    async def readable_documents(self, reader: Principal, name: str) -> ReadableDocuments:
+        """What a search by `reader` can find. Raises PathNotFound."""
+        base = KnowledgeBaseId(reader.tenant, reader.project, name)
+        if await self.document_store.base(base) is None:
+            await self._require_declared(base)
+        classes = _found_classes(reader, None, own_uploads=False)
+        found = [
+            (data_class in classes, _is_open_to(reader, readers), count)
+            for data_class, readers, count in await self.document_store.access_counts(base)
+        ]
+        return ReadableDocuments(
+            readable=sum(count for in_class, is_open, count in found if in_class and is_open),
+            total=sum(count for *_, count in found),
+            in_class=sum(count for in_class, _, count in found if in_class),
+            open=sum(count for _, is_open, count in found if is_open),
+        )
+
     async def record(self, principal: Principal, project: str, name: str) -> BaseRecord | None:
         """Of a base that `bases` lists."""
         return await self.document_store.base(KnowledgeBaseId(principal.tenant, project, name))
@@ -521,7 +538,11 @@ def _found_classes(principal: Principal, most: DataClass | None, *, own_uploads:
 
 
 def _may_read(principal: Principal, document: DocumentRecord) -> bool:
-    return not document.readers or bool(set(document.readers).intersection(reader_ids(principal)))
+    return _is_open_to(principal, document.readers)
+
+
+def _is_open_to(principal: Principal, readers: Sequence[str]) -> bool:
+    return not readers or bool(set(readers).intersection(reader_ids(principal)))
 
 
 def _search_result(piece: PassageRecord, document: DocumentRecord, score: float) -> SearchResult:

@@ -344,6 +344,14 @@ def documents_by_id(
     return found
 
 
+def access_counts(connection: Connection, tenant: str, project: str, name: str) -> list[tuple[str, str, int]]:
+    """(data class, readers one per line, documents), without those that are leaving."""
+    its = DOCUMENTS.c
+    mine = and_(in_base(DOCUMENTS, tenant, project, name), its.state != "leaving")
+    query = select(its.data_class, its.readers, func.count()).where(mine).group_by(its.data_class, its.readers)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
 def documents_by_content(
     connection: Connection, tenant: str, project: str, name: str, content: str, limit: int
 ) -> list[DocumentRow]:

@@ -244,6 +244,24 @@ def test_a_widget_is_made_changed_and_stopped_in_the_studio(browser: Any, server
     assert viewer.graphql("{ widgets { id } }").errors
 
 
+def test_a_widget_that_can_read_nothing_says_so_on_its_page(browser: Any, server: Served, anna: Browser) -> None:
+    flow = (
+        "name: blind\ninputs: {question: text}\nnodes:\n"
+        '  find: {kind: search, knowledge: nowhere_at_all, query: "{{ inputs.question }}"}\n'
+        "outputs: {answer: \"{{ find.passages | pluck('text') | join }}\"}\n"
+    )
+    publish = "mutation($text: String!) { publishFlow(text: $text) { flow { version } } }"
+    query = 'mutation { createWidget(name: "blind", target: "flow:blind", origins: []) { warnings } }'
+    for text, variables in ((publish, {"text": flow}), (query, {})):
+        sent = server.ask("/graphql", {"query": text, "variables": variables}, key=_admin(server))
+        assert b"errors" not in sent.body, sent.body
+    with tab(browser, server, anna) as opened:
+        opened.open("/widgets/blind")
+        opened.page.get_by_role("alert").get_by_text("there is no knowledge base 'nowhere_at_all'").wait_for()
+        opened.picture("widget-warning")
+        assert opened.inaccessible() == [] and opened.wrong() == []
+
+
 def _pumped(page: Any, said: list[str]) -> list[str]:
     page.wait_for_timeout(50)
     return said

@@ -18,6 +18,11 @@ export const widgetSetDocument: Document<WidgetSet, { name: string; origins: Arr
   text: `mutation WidgetSet($name:String!$origins:[String!]!$page:Boolean!$title:String!$greeting:String!$note:String!$perConversation:Int!$perMinute:Int!$perHour:Int!$openAnswers:Int!$characters:Int!){setWidget(name:$name origins:$origins page:$page title:$title greeting:$greeting note:$note perConversation:$perConversation perMinute:$perMinute perHour:$perHour openAnswers:$openAnswers characters:$characters){name}}`,
 };
 
+export type WidgetWarnings = { widget: { warnings: Array<string>; }; };
+export const widgetWarningsDocument: Document<WidgetWarnings, { name: string; }> = {
+  text: `query WidgetWarnings($name:String!){widget(name:$name){warnings}}`,
+};
+
 export type WidgetUse = { usage: { rows: Array<{ requests: number; errors: number; costUsd: string; }>; }; };
 export const widgetUseDocument: Document<WidgetUse, { key: string; }> = {
   text: `query WidgetUse($key:String!){usage(filter:{key:$key}by:[]){rows{requests errors costUsd}}}`,
