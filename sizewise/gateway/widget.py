@@ -19,12 +19,12 @@ from msgspec import Struct
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import check_host, client_address, is_https
 from sizewise.errors import BadBody, Forbidden, InvalidApiKey, PathNotFound, SizewiseError
-from sizewise.gateway import openai
 from sizewise.gateway.cors import ALL
 from sizewise.gateway.error_response import send_error
 from sizewise.gateway.request_handling import handle
 from sizewise.gateway.request_head import RequestHead
 from sizewise.gateway.response_writer import Headers, ResponseWriter, trace_headers
+from sizewise.gateway.visitor_stream import answer_visitor
 from sizewise.widgets.origins import frame_ancestors
 from sizewise.widgets.tables import Widget
 from sizewise.widgets.visitor_limits import VisitorLimits
@@ -142,9 +142,7 @@ class WidgetEndpoints:
             return await send_error(out, error, trace_headers(head.trace))
         out.add(TOKEN_HEADER, write_token(widget.digest, widget.id, visit.conversation, now).encode())
         try:
-            await handle(
-                openai.chat_completions, app, _as_widget(head, widget, visit.conversation), _chat(asked, widget), out
-            )
+            await handle(answer_visitor, app, _as_widget(head, widget, visit.conversation), _chat(asked, widget), out)
         finally:
             self._limits.leave(visitor)
 

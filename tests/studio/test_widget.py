@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from tests.auth.user_client import Browser, new_user
 from tests.cli.terminal import sizewise
 from tests.running_server import Served, until
-from tests.studio.browser import VIOLATIONS, tab
+from tests.studio.browser import AXE, RULES, VIOLATIONS, tab
 
 pytestmark = pytest.mark.browser
 
@@ -46,9 +48,9 @@ def site(policy: str, tag: str) -> Iterator[str]:
         thread.join()
 
 
-def made(server: Served, name: str, *origins: str) -> dict[str, Any]:
+def made(server: Served, name: str, *origins: str, target: str = "auto:default") -> dict[str, Any]:
     words = [word for each in origins for word in ("--origin", each)]
-    done = sizewise("widget", "create", name, "--target", "auto:default", *words, "--json", home=server.home)
+    done = sizewise("widget", "create", name, "--target", target, *words, "--json", home=server.home)
     assert done.code == 0, done.out + done.err
     found: dict[str, Any] = done.json
     return found
@@ -61,20 +63,36 @@ def strict(server: Served, widget: dict[str, Any]) -> str:
 
 
 @contextmanager
-def conversation(browser: Any, server: Served, name: str, **limits: int) -> Iterator[Any]:
-    """A page of another origin, whose widget has these limits and is open."""
-    widget = made(server, name)
+def conversation(
+    browser: Any,
+    server: Served,
+    name: str,
+    *,
+    target: str = "auto:default",
+    view: dict[str, Any] | None = None,
+    **limits: int,
+) -> Iterator[Any]:
+    """A page of another origin, whose widget has these limits and is open. `view`: of the browser's window."""
+    widget = made(server, name, target=target)
     with site(strict(server, widget), f'<script async src="{server.url}{widget["path"]}.js"></script>') as origin:
         changes = "".join(f", {limit}: {most}" for limit, most in limits.items())
         query = f'mutation {{ setWidget(name: "{name}", origins: ["{origin}"]{changes}) {{ origins }} }}'
         sent = server.ask("/graphql", {"query": query}, key=_admin(server))
         assert sent.status == 200 and b"errors" not in sent.body, sent.body
-        context = browser.new_context()
+        context = browser.new_context(**(view or {}))
         page = context.new_page()
+        page.add_init_script(VIOLATIONS)
         page.goto(origin)
         page.get_by_role("button", name="Ask us").click()
+        wait_until_ready(page)
         yield page
         context.close()
+
+
+def wait_until_ready(page: Any) -> None:
+    """Until the script of the frame has run, which ends with the focus."""
+    page.frame_locator("iframe").get_by_label("Your message").wait_for()
+    page.frames[1].wait_for_function("document.activeElement.id === 'words'")
 
 
 def say(page: Any, words: str) -> None:
@@ -116,6 +134,7 @@ def test_story_61_one_line_on_a_strict_page_asks_streams_and_keeps_nothing(brows
         button.wait_for()
         assert [each for each in requests if "/embed/" in each] == [f"{server.url}{widget['path']}.js"]
         button.click()
+        wait_until_ready(page)
         frame = page.frame_locator("iframe")
         words = "Why? [[say <img src=x onerror=alert(1)> Because of the light.]]"
         frame.get_by_label("Your message").fill(words)
@@ -176,6 +195,109 @@ def test_the_enter_that_ends_a_composition_sends_nothing(browser: Any, server: S
         assert box.input_value() == "かな [[say Kana.]]"
         box.press("Enter")
         wait_for_answer(page, "Kana.")
+
+
+SOURCES = """name: {name}
+inputs: {{question: text}}
+nodes:
+  reply: {{kind: ask, model: echo/small, prompt: "{{{{ inputs.question }}}}"}}
+outputs:
+  answer: "{{{{ reply.text }}}}"
+  sources:
+    - number: 1
+      title: Bulbs <img src=x onerror=alert(1)>
+      source: help/bulbs.md
+      cited: help/bulbs.md, Warranty and returns > Bulbs
+      page: 0
+      quote: |-
+        Bulbs are <b>guaranteed</b> for 45 days from the day of the parcel.
+        Keep the bill.
+    - number: 2
+      title: Sending
+      source: https://shop.example.com/help/sending-and-returning-lamps-of-all-sizes-to-europe.html
+      cited: https://shop.example.com/help/sending-and-returning-lamps-of-all-sizes-to-europe.html, Sending
+      page: 0
+      quote: We send lamps free of charge.
+    - {{number: 3, title: A leaflet, source: leaflet.pdf, cited: "leaflet.pdf, page 2", page: 2, quote: ""}}
+"""
+WIDE = """[...document.querySelectorAll('main, main *')]
+  .filter((each) => each.clientWidth && each.scrollWidth > each.clientWidth + 1)
+  .map((each) => each.outerHTML.slice(0, 200))"""
+"""What does not fit the frame in its width."""
+ANSWER = "Bulbs: 45 days [1], and sending is free [2, 3]. Ask us [9]."
+
+
+def publish(server: Served, name: str) -> str:
+    text = "mutation($text: String!) { publishFlow(text: $text) { flow { version } } }"
+    variables = {"text": SOURCES.format(name=name)}
+    sent = server.ask("/graphql", {"query": text, "variables": variables}, key=_admin(server))
+    assert b"errors" not in sent.body, sent.body
+    return f"flow:{name}"
+
+
+def kept(page: Any, name: str) -> None:
+    if folder := os.environ.get("PICTURES"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def test_sources_stand_under_the_answer_and_open_in_place(browser: Any, server: Served) -> None:
+    with conversation(browser, server, "sources", target=publish(server, "sourced")) as page:
+        frame, inside = page.frame_locator("iframe"), page.frames[1]
+        say(page, f"How long? [[say {ANSWER}]]")
+        sources = frame.get_by_role("region", name="Sources")
+        sources.get_by_text("A leaflet").wait_for()
+        assert frame.locator("#log .from").last.inner_text() == ANSWER
+        assert frame.locator("#log .from a").all_inner_texts() == ["[1]", "2", "3"], "[9] is no source"
+        assert "3 sources." in frame.locator("#said").inner_text()
+        quote = sources.get_by_text("Bulbs are <b>guaranteed</b> for 45 days")
+        assert not quote.is_visible()
+        frame.get_by_role("link", name="[1] Bulbs").click()
+        quote.wait_for()
+        assert inside.evaluate("document.activeElement.textContent").startswith("[1] Bulbs <img")
+        page.keyboard.press("Space")
+        quote.wait_for(state="hidden")
+        frame.get_by_role("link", name="2 Sending").focus()
+        page.keyboard.press("Enter")
+        sources.get_by_text("We send lamps free of charge.").wait_for()
+        page.keyboard.press("Tab")
+        opened = sources.get_by_role("link", name="Open shop.example.com")
+        assert inside.evaluate("document.activeElement.textContent") == "Open shop.example.com"
+        assert opened.get_attribute("href").startswith("https://shop.example.com/help/")
+        assert (opened.get_attribute("rel"), opened.get_attribute("target")) == ("noopener noreferrer", "_blank")
+        frame.get_by_role("link", name="3 A leaflet").click()
+        assert inside.evaluate("document.activeElement.textContent") == "[3] A leaflet leaflet.pdf, page 2"
+        assert frame.locator("#log img, #log b").count() == 0
+        say(page, "[[say No number here, and again [1].]]")
+        frame.get_by_role("region", name="Sources").nth(1).get_by_text("A leaflet").wait_for()
+        frame.get_by_role("link", name="[1] Bulbs").nth(1).click()
+        assert frame.locator("details[open]").count() == 2, "that of its own answer"
+        assert inside.evaluate("violations") == []
+    with conversation(browser, server, "no_sources") as page:
+        say(page, f"How long? [[say {ANSWER}]]")
+        wait_for_answer(page, ANSWER)
+        page.frame_locator("iframe").get_by_role("button", name="Send").wait_for()
+        assert page.frame_locator("iframe").locator(".sources, #log a").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_sources_are_readable_on_any_screen(browser: Any, server: Served, width: int, scheme: str) -> None:
+    name = f"sources_{scheme}_{width}"
+    view = {"viewport": {"width": width, "height": 740}, "color_scheme": scheme, "reduced_motion": "reduce"}
+    with conversation(browser, server, name, target=publish(server, name), view=view) as page:
+        frame, inside = page.frame_locator("iframe"), page.frames[1]
+        say(page, f"How long are bulbs guaranteed? [[say {ANSWER}]]")
+        sources = frame.get_by_role("region", name="Sources")
+        sources.get_by_text("A leaflet").wait_for()
+        kept(page, f"widget-{name}-closed")
+        for title in ("[1] Bulbs", "2 Sending"):
+            frame.get_by_role("link", name=title).click()
+        sources.get_by_text("We send lamps").wait_for()
+        kept(page, f"widget-{name}-open")
+        inside.evaluate(AXE.read_text())
+        assert inside.evaluate(RULES) == []
+        assert inside.evaluate(WIDE) == []
 
 
 def test_an_empty_list_means_nowhere_and_the_frame_is_no_page(server: Served) -> None:
