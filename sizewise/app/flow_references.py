@@ -16,7 +16,7 @@ from sizewise.flows.node_registry import NodeType
 from sizewise.flows.schedule import schedule_error
 from sizewise.flows.validator import ValidationResult
 from sizewise.messages import ChatRequest
-from sizewise.model_card import MODEL_KINDS, ModelTask
+from sizewise.model_card import MODEL_KINDS, ModelCard, ModelTask
 from sizewise.routing.model_aliases import ModelAliases
 from sizewise.settings.load import Settings
 from sizewise.tools.code_tool import CODE_TOOLS
@@ -30,8 +30,6 @@ NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "tools": ("tool", "Declare the MCP server that has it: [mcp.NAME] in sizewise.toml"),
 }
 """For each value of a parameter's `x-names`: its description, and how to add a missing one."""
-LARGER_MODEL = "qwen2.5-coder-1.5b"
-"""The smallest model that can be pulled and is large enough for every node."""
 MAX_CHOICES = 8
 """Names that are offered in place of one that is missing."""
 
@@ -57,10 +55,13 @@ def known_names(
 
 @dataclass(frozen=True, slots=True)
 class FlowReferences:
-    """`models`: None where there are no settings, so that no name is looked up. `names`: as of `known_names`."""
+    """`models`: None where there are no settings, so that no name is looked up. `names`: as of `known_names`.
+    `pullable`: models that this machine can fetch.
+    """
 
     models: ModelAliases | None
     names: Mapping[str, Collection[str]]
+    pullable: Collection[ModelCard] = ()
 
     def check(self, checked: ValidationResult) -> list[Diagnostic]:
         """A schedule that never fires is an error; a name that is not known is a warning."""
@@ -81,12 +82,28 @@ class FlowReferences:
             for said in _names(parameter.names, node.values.get(name, default)):
                 if parameter.names == "models":
                     wrong, hint, known = _model(said, models)
-                    wrong, hint = (wrong, hint) if wrong else _too_small(said, kind, models)
+                    wrong, hint = (wrong, hint) if wrong else self._too_small(said, kind, models)
                 else:
                     wrong, hint, known = self._missing(parameter.names, said)
                 if wrong:
                     choices = tuple(known)[:MAX_CHOICES]
                     found.add((*node.path, name), node.id, wrong, hint, warning=True, choices=choices)
+
+    def _too_small(self, said: str, kind: NodeType, models: ModelAliases) -> tuple[str, str]:
+        """A warning if every model that may answer is known to be smaller than the node needs."""
+        least = kind.node_class.least_parameters
+        cards = models(ChatRequest(said, [], {})).cards if least else ()
+        sizes = [card.parameters for card in cards]
+        if not sizes or any(size is None or size >= least for size in sizes):
+            return "", ""
+        largest = max(cards, key=lambda card: card.parameters or 0)
+        fitting = [card for card in self.pullable if card.task == "chat" and (card.parameters or 0) >= least]
+        pulled = min(fitting, key=lambda card: card.parameters or 0, default=None)
+        return (
+            f"a {kind.name} node needs a model of about {_size(least)} parameters, and the largest one here,"
+            f" {largest.name}, has {_size(largest.parameters or 0)}: most of its answers will be withheld",
+            f"Pull a larger one: sizewise models pull {pulled.model}" if pulled else "Configure a larger model.",
+        )
 
     def _missing(self, which: str, said: str) -> tuple[str, str, Collection[str]]:
         names = self.names.get(which)
@@ -106,22 +123,6 @@ def _model(said: str, models: ModelAliases) -> tuple[str, str, Collection[str]]:
     if task == "chat":
         return "", "", ()
     return f"a node asks chat models, and {MODEL_KINDS[task]} is {said!r}", "Name a chat model.", _chat_names(models)
-
-
-def _too_small(said: str, kind: NodeType, models: ModelAliases) -> tuple[str, str]:
-    """A warning if every model that may answer is known to be smaller than the node needs."""
-    least = kind.node_class.least_parameters
-    cards = models(ChatRequest(said, [], {})).cards if least else ()
-    sizes = [card.parameters for card in cards]
-    if not sizes or any(size is None or size >= least for size in sizes):
-        return "", ""
-    largest = max(cards, key=lambda card: card.parameters or 0)
-    size, needs = _size(largest.parameters or 0), _size(least)
-    return (
-        f"a {kind.name} node needs a model of about {needs} parameters, and the largest one here, {largest.name}, has"
-        f" {size}: most of its answers will be withheld",
-        f"Pull a larger one: sizewise models pull {LARGER_MODEL}",
-    )
 
 
 def _size(parameters: int) -> str:

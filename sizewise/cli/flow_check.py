@@ -10,7 +10,7 @@ import click
 
 from sizewise.app.flow_references import FlowReferences, known_names
 from sizewise.app.routing_config import build_policies
-from sizewise.catalog.loader import load_cards
+from sizewise.catalog.loader import load_cards, local_cards
 from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
 from sizewise.cli.flow_list import flows_folder
 from sizewise.cli.options import command_settings, local_options, wants_json
@@ -65,7 +65,8 @@ def _references(settings: Settings) -> FlowReferences:
     """Raises ConfigError if the settings name models that do not exist."""
     models = build_policies(settings, load_cards(settings), PluginRegistry())[1] if settings.config_file else None
     prompts = list_prompt_ids(default_flows_folder(settings.config_file, settings.home).parent / "prompts")
-    return FlowReferences(models, known_names(settings, flows=list_flow_files(flows_folder()), prompts=prompts))
+    names = known_names(settings, flows=list_flow_files(flows_folder()), prompts=prompts)
+    return FlowReferences(models, names, local_cards(settings))
 
 
 def select_flows(

@@ -12,14 +12,12 @@ from sizewise.flows.language.types import Json, Type
 from sizewise.knowledge.grounding import Evidence, Source
 
 Unsupported = Literal["withhold", "mark"]
-SOURCE_TYPE = types.object_of(
-    number=types.INTEGER,
-    title=types.TEXT,
-    source=types.TEXT,
-    cited=types.TEXT,
-    page=types.INTEGER,
-    passage=types.TEXT,
-    quote=types.TEXT,
+SOURCE_TYPE = Type(
+    "object",
+    fields={
+        **dict.fromkeys(("title", "source", "cited", "passage", "quote"), types.TEXT),
+        **dict.fromkeys(("number", "page"), types.INTEGER),
+    },
 )
 DEFAULT_NO_ANSWER = "The documents do not answer that."
 

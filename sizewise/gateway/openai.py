@@ -29,15 +29,13 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     if what.stream:
         sse = (ProgressStream if options.progress else OpenAiStream)(writer, what, head.trace)
         try:
-            await sse.finish(await handler(request, sse if found is None else citing(sse, found)))
+            return await sse.finish(await handler(request, sse if found is None else citing(sse, found)))
         except SizewiseError as error:
             if writer.has_started:
-                await sse.fail(error)
-            else:
-                await send_error(writer, explained(error, app, request), sse.final_headers(head.trace))
+                return await sse.fail(error)
+            return await send_error(writer, explained(error, app, request), sse.final_headers(head.trace))
         finally:
             sse.stop()
-        return None
     heard = ResponseMetadata()
     try:
         reply = await handler(request, heard)

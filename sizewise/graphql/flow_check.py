@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 
 from sizewise.app.flow_references import FlowReferences
+from sizewise.catalog.loader import local_cards
 from sizewise.flows.graph_outline import OutlineEdge, OutlineNode, outline_graph
 from sizewise.flows.language.diagnostics import MAX_DIAGNOSTICS
 from sizewise.flows.language.types import format_type
@@ -22,7 +23,7 @@ async def check_flow(context: RequestContext, text: str) -> FieldValues:
     checked = await context.services.compiled_flows.validate(
         principal.tenant, principal.project, text, app.settings.agents
     )
-    known = FlowReferences(app.aliases, await names_of_project(context))
+    known = FlowReferences(app.aliases, await names_of_project(context), local_cards(app.settings))
     found = sorted((*checked.diagnostics, *known.check(checked)), key=lambda each: (each.line, each.column))
     return {
         "name": checked.spec.name if checked.spec else "",

@@ -19,9 +19,8 @@ from sizewise.messages import ChatRequest, Reply
 _TOKENS = re.compile(rb"<<(?:data|end) ([0-9a-f]{16})\b")
 _L, _R = r"(?:<|\\u003[cC])", r"(?:>|\\u003[eE])"
 _INNER = r"(?:(?!\\u003)[^<>\n]){0,300}"
-_SHAPE = re.compile(
-    rf"{_L}{_L}/?(?:data|end)\b(?:{_INNER}{_R}{_R}|(?: [0-9a-f]{{4,16}}\b| from \[){_INNER}(?:{_R}|(?=\n)|\Z))(?:\n|\\n)?"
-)
+_OPEN = rf"(?: [0-9a-f]{{4,16}}\b| from \[){_INNER}(?:{_R}|(?=\n)|\Z)"
+_SHAPE = re.compile(rf"{_L}{_L}/?(?:data|end)\b(?:{_INNER}{_R}{_R}|{_OPEN})(?:\n|\\n)?")
 """A marker as a model writes it, also cut off, JSON-escaped or with another token."""
 _PART = r"\\(?:u(?:0(?:0(?:3)?)?)?)?"
 _NAMED = rf"/?(?:d|da|dat|data|e|en|end|(?:data|end)\b{_INNER}{_R}{{0,2}}(?:{_PART})?)?"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from sizewise.knowledge.statements import (
-    Part,
+    NumberedPart,
     Quantity,
     Statement,
     content_words,
@@ -142,7 +142,7 @@ class _Window(Struct, frozen=True):
     about: frozenset[str]
     title: str
     near: str
-    parts: Sequence[Part]
+    parts: Sequence[NumberedPart]
     elsewhere: frozenset[str]
 
 
@@ -154,9 +154,11 @@ def _windows(passage: Evidence) -> Iterator[_Window]:
         near, title = " ".join(sentences[max(0, at - 1) : at + 2]), passage.context
         cells = table_cells(sentences, at)
         for cell, others in cells:
-            yield _Window(sentence, read_statement(cell), about, f"{title} {cell}", near, (), content_words(others))
+            statement, elsewhere = read_statement(cell), content_words(others)
+            yield _Window(sentence, statement, about, title=title, near=near, parts=(), elsewhere=elsewhere)
         for quote in () if cells else (sentence, f"{sentence} {' '.join(sentences[at + 1 : at + 2])}".rstrip()):
-            yield _Window(quote, read_statement(quote), about, title, near, read_parts(quote), denied)
+            statement, parts = read_statement(quote), read_parts(quote)
+            yield _Window(quote, statement, about, title=title, near=near, parts=parts, elsewhere=denied)
 
 
 def _check(sentence: str, windows: Sequence[Sequence[_Window]], asked: Statement) -> Claim:
@@ -178,7 +180,7 @@ def _check(sentence: str, windows: Sequence[Sequence[_Window]], asked: Statement
     if best is None or share < MIN_SUPPORT:
         return Claim(text, True, gap)
     at, window = best
-    return Claim(text, True, gap, at, window.quote, window.title, window.near)
+    return Claim(text, True, gap, at, quote=window.quote, about=window.title, near=window.near)
 
 
 def _support(claim: Statement, asked: Statement, window: _Window) -> float:
@@ -197,14 +199,14 @@ def _support(claim: Statement, asked: Statement, window: _Window) -> float:
     return len(claim.words & about) / len(claim.words) if claim.words else 1.0
 
 
-def _is_of_part(wanted: Quantity, claim: Statement, parts: Sequence[Part]) -> bool:
+def _is_of_part(wanted: Quantity, claim: Statement, parts: Sequence[NumberedPart]) -> bool:
     """False if the number belongs to something else in its sentence: "3 years for desk lamps and 5 for floor lamps"."""
     own = [each for each in parts if counts(each.quantities, wanted)]
     others = [each for each in parts if not counts(each.quantities, wanted)]
     return not own or not others or any(_is_about(each, claim, others, parts[0]) for each in own)
 
 
-def _is_about(part: Part, claim: Statement, others: Sequence[Part], first: Part) -> bool:
+def _is_about(part: NumberedPart, claim: Statement, others: Sequence[NumberedPart], first: NumberedPart) -> bool:
     """What the part alone has before its number is in the claim, and the claim has nothing from around another number
     in place of what stands around this one. What stands before the `first` number may be meant of all.
     """

@@ -13,21 +13,6 @@ from msgspec.structs import replace
 
 from sizewise.routing.text.prompt_features import STOP_WORDS
 
-_NUMBERED = r"\[\d{1,4}(?:, ?\d{1,4}){0,20}\]"
-_CITATION = re.compile(rf"\s*{_NUMBERED}")
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
-_THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
-_WITHOUT = "without except excluding unless ohne ausser sans sauf salvo senza zonder".split()  # noqa: SIM905
-"""They deny what stands behind them; `not` denies its whole clause."""
-_CLAUSE = re.compile(
-    r"[,;:()–—]|\s-\s|\b(?:but|although|though|while|whereas|aber|sondern|mais|pero|ma)\b"
-    rf"|(?=\b(?:{'|'.join(_WITHOUT)})\b)",
-    re.IGNORECASE,
-)
-_PART = re.compile(r"[,;:()–—|]|\s-\s|(?<=[.!?])\s|\b(?:and|or|but|und|oder|et|ou|y|o|e)\b", re.IGNORECASE)
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_END = re.compile(rf"""(?<=[.!?])["'”’)\]]*(?:\s*{_NUMBERED})*\s+(?=["'“‘(\[*]*[^\W_a-z])|(?<=[。！？])\n*|\n+""")
 PREFIX = 6
 """Words are compared by their stems' first characters: `deliveries` and `delivered` are one."""
 UNIT_REACH = 3
@@ -51,11 +36,16 @@ _WORDS: Mapping[str, str] = {
         shouldn't couldn't hasn't haven't hadn't mustn't without nobody nothing nowhere except excluding unless nicht
         kein keine keinen keiner keines keinem nie niemals ohne ausser ne pas jamais aucun aucune sans sauf nunca sin
         ningun ninguna ninguno salvo nessun nessuno nessuna senza mai niet geen zonder""",
+    "without": "without except excluding unless ohne ausser sans sauf salvo senza zonder",
     "reply": "yes no yeah yep nope ja nein oui non si",
     "number": "two three four five six seven eight nine ten eleven twelve",
 }
-_ABBREVIATIONS, _DENIALS, _REPLIES = (frozenset(_WORDS[kind].split()) for kind in ("abbreviation", "denial", "reply"))
-_NUMBERS = {word: str(number) for number, word in enumerate(_WORDS["number"].split(), 2)} | {
+_ABBREVIATIONS = frozenset(_WORDS["abbreviation"].split())
+_DENIALS = frozenset(_WORDS["denial"].split())
+_WITHOUT = frozenset(_WORDS["without"].split())
+"""They deny what stands behind them; `not` denies its whole clause."""
+_REPLIES = frozenset(_WORDS["reply"].split())
+_NUMBERS: Mapping[str, str] = {word: str(number) for number, word in enumerate(_WORDS["number"].split(), 2)} | {
     "twenty": "20",
     "thirty": "30",
     "sixty": "60",
@@ -64,8 +54,7 @@ _NUMBERS = {word: str(number) for number, word in enumerate(_WORDS["number"].spl
 }
 _LIGHT = frozenset(_WORDS["general"].split()) | frozenset(STOP_WORDS) | _DENIALS | _REPLIES | frozenset(_NUMBERS)
 """Words that say little by themselves."""
-_FIRST_NUMBER = re.compile(rf"\d|\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
-_SYMBOLS = {"€": " euro ", "$": " dollar ", "£": " pound ", "%": " percent ", "°": " degree "}
+_SYMBOLS: Mapping[str, str] = {"€": " euro ", "$": " dollar ", "£": " pound ", "%": " percent ", "°": " degree "}
 _CURRENCIES = ("euro", "dollar", "pound")
 _MEASURED: Mapping[str, str] = {
     "cost costs price pay charge charges fee": "euro dollar pound cent",
@@ -74,6 +63,21 @@ _MEASURED: Mapping[str, str] = {
     "distance length": "km kilometre kilometer metre meter cm mm",
 }
 """Words that a number with one of these units says without them: "it is 5 euros" is what something costs."""
+
+_NUMBERED = r"\[\d{1,4}(?:, ?\d{1,4}){0,20}\]"
+_CITATION = re.compile(rf"\s*{_NUMBERED}")
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
+_CLAUSE = re.compile(
+    r"[,;:()–—]|\s-\s|\b(?:but|although|though|while|whereas|aber|sondern|mais|pero|ma)\b"
+    rf"|(?=\b(?:{'|'.join(sorted(_WITHOUT))})\b)",
+    re.IGNORECASE,
+)
+_PART = re.compile(r"[,;:()–—|]|\s-\s|(?<=[.!?])\s|\b(?:and|or|but|und|oder|et|ou|y|o|e)\b", re.IGNORECASE)
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_END = re.compile(rf"""(?<=[.!?])["'”’)\]]*(?:\s*{_NUMBERED})*\s+(?=["'“‘(\[*]*[^\W_a-z])|(?<=[。！？])\n*|\n+""")
+_FIRST_NUMBER = re.compile(rf"\d|\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
 
 
 class Quantity(Struct, frozen=True):
@@ -187,7 +191,7 @@ def read_statement(text: str, *, question: bool = False) -> Statement:
     )
 
 
-class Part(Struct, frozen=True):
+class NumberedPart(Struct, frozen=True):
     """A part of a sentence with one of its numbers. `before`, `behind`: its words and numbers on either side of it."""
 
     quantities: tuple[Quantity, ...]
@@ -204,13 +208,13 @@ class Part(Struct, frozen=True):
         return bool(self.behind - self.units - {each.number for each in self.quantities})
 
 
-def read_parts(text: str) -> list[Part]:
+def read_parts(text: str) -> list[NumberedPart]:
     """Of a sentence with more than one number: cut at commas and at `and`, so that each has a number.
 
     What stands between two numbers and has none belongs to the first in "3 kg for one and another and 5 kg for others",
     else to the second.
     """
-    parts, loose = list[Part](), frozenset[str]()
+    parts, loose = list[NumberedPart](), frozenset[str]()
     for piece in _PART.split(text):
         number = _FIRST_NUMBER.search(piece)
         statement = read_statement(piece)
@@ -218,7 +222,7 @@ def read_parts(text: str) -> list[Part]:
             loose |= statement.words
             continue
         before, behind = read_statement(piece[: number.start()]).words, read_statement(piece[number.start() :]).terms
-        part = Part(statement.quantities, before, behind)
+        part = NumberedPart(statement.quantities, before, behind)
         if loose and parts and parts[-1].qualifies and part.qualifies:
             parts[-1] = replace(parts[-1], behind=parts[-1].behind | loose)
         else:
@@ -327,5 +331,7 @@ def _digits(number: str) -> str:
     return f"{int(whole)}.{part}" if part else str(int(whole))
 
 
-_IMPLIED = [(content_words(measured), content_words(units)) for measured, units in _MEASURED.items()]
-_OPENING = content_words("open opened opening hours")
+_IMPLIED: Sequence[tuple[frozenset[str], frozenset[str]]] = tuple(
+    (content_words(measured), content_words(units)) for measured, units in _MEASURED.items()
+)
+_OPENING: frozenset[str] = content_words("open opened opening hours")

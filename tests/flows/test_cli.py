@@ -77,6 +77,28 @@ def test_a_file_and_its_flow_have_one_name(tmp_path: Path) -> None:
     assert "warning" not in found.out  # there are no settings to look names up in
 
 
+def test_a_node_that_needs_a_larger_model_than_there_is_says_which_to_pull(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (path := tmp_path / "flows" / "bot.yaml").write_text(
+        "name: bot\ninputs: {question: text}\nnodes:\n"
+        '  a: {kind: grounded, question: "{{ inputs.question }}", passages: [some text], fallback: echo/large}\n'
+        'outputs: {answer: "{{ a.text }}"}\n'
+    )
+    sizes = {"small": 135_000_000, "large": 500_000_000}
+    known = "".join(f'[models."echo/{name}"]\nparameters = {size}\n' for name, size in sizes.items())
+    (tmp_path / "sizewise.toml").write_text(ECHO + known)
+    found = sizewise("flow", "check", home=tmp_path)
+    first, hint, second, _, last = found.out.splitlines()
+    assert first == (
+        f"{path}:4:6: warning: a: a grounded node needs a model of about 1B parameters, and the largest one here, "
+        "echo/large, has 500M: most of its answers will be withheld"
+    )
+    assert hint == "    Pull a larger one: sizewise models pull qwen2.5-coder-1.5b"
+    assert "echo/large" in second and last == "1 flow checked: no errors" and found.code == 0
+    (tmp_path / "sizewise.toml").write_text(ECHO)  # of unknown size
+    assert sizewise("flow", "check", home=tmp_path).out.splitlines() == ["1 flow checked: no errors"]
+
+
 def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_come_mistakes(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (path := tmp_path / "flows" / "names.yaml").write_text(NAMES)
