@@ -12,6 +12,7 @@ from sizewise.cli.doctor_knowledge import check_knowledge
 from sizewise.cli.doctor_prices import check_media_prices
 from sizewise.cli.doctor_receivers import check_receivers
 from sizewise.cli.doctor_records import check_records
+from sizewise.cli.doctor_triggers import check_triggers
 from sizewise.cli.doctor_web_search import check_web_search
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
@@ -55,6 +56,7 @@ async def _findings() -> list[CheckResult]:
         *check_records(settings),
     ]
     found += check_receivers(settings)
+    found += check_triggers(settings)
     return [*found, *await check_web_search(settings)]
 
 

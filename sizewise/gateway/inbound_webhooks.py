@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import msgspec
 
 from sizewise.app.application import Application
-from sizewise.errors import BadRequest, Forbidden
+from sizewise.errors import ConfigError
 from sizewise.flows.scheduler import WebhookTriggers
 from sizewise.flows.tables import FlowRun
 from sizewise.gateway.request_head import RequestHead, RouteHandler
 from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
+from sizewise.notifications.webhook_signatures import invalid_signature, read_signature_headers, require_secrets
 from sizewise.settings.load import resolve_secret
 
 ENDPOINT = "hooks"
@@ -68,15 +70,24 @@ async def _start_by_signature(
     body: bytes,
 ) -> FlowRun:
     trigger = app.settings.triggers.get(name)
-    if trigger is None:  # same error as a wrong signature, so as not to reveal which triggers exist
-        raise Forbidden("the webhook is not signed", "send webhook-id, webhook-timestamp and webhook-signature")
-    secrets = resolve_secret(trigger.secret).split()
-    if not secrets:
-        raise BadRequest("this webhook has no secret", f'set one: secret = "env:..." in [triggers.{name}]')
+    if trigger is None:  # same errors as for one that exists, so as not to reveal which triggers there are
+        read_signature_headers(headers, time.time())
+        raise invalid_signature()
     return await triggers.start_signed(
         trigger.project,
         trigger.flow,
-        secrets,
+        _secrets(trigger.secret, name),
         headers,
         body,
     )
+
+
+def _secrets(reference: str, name: str) -> list[str]:
+    """Raises ConfigError, which tells a stranger nothing of the settings."""
+    try:
+        secrets = resolve_secret(reference).split()
+        require_secrets(secrets, name)
+    except ConfigError as error:
+        hint = "run `sizewise doctor` where the server runs"
+        raise ConfigError("the server has no secret to verify this webhook with", hint) from error
+    return secrets

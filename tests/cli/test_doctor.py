@@ -124,6 +124,30 @@ def test_a_key_is_missing(home: Path) -> None:
     assert "secret-of-mine" not in found
 
 
+@pytest.mark.parametrize(
+    ("trigger", "environ", "said"),
+    [
+        ('flow = "orders"\nsecret = "env:MY_HOOK"', {}, "MY_HOOK"),
+        ('flow = "orders"\nsecret = "env:MY_HOOK"', {"MY_HOOK": "hunter2"}, "24 to 64 bytes"),
+        ('flow = "orders"', {}, "has no secret"),
+        ('secret = "env:MY_HOOK"', {}, "starts no flow"),
+    ],
+)
+def test_an_inbound_webhook_that_cannot_start_its_flow_is_named(
+    home: Path, trigger: str, environ: dict[str, str], said: str
+) -> None:
+    file = home / "sizewise.toml"
+    file.write_text(f"{file.read_text()}\n[triggers.shop]\n{trigger}\n")
+    well, found, then = checks(home, **environ)["triggers"]
+    assert not well and then
+    assert "/hooks/flows/shop" in found and said in found and "hunter2" not in found + then
+    file.write_text(
+        file.read_text().partition("[triggers")[0] + '[triggers.shop]\nflow = "orders"\nsecret = "env:MY_HOOK"\n'
+    )
+    well, found, _ = checks(home, MY_HOOK="whsec_" + "AAAA" * 8)["triggers"]
+    assert well and found == "/hooks/flows/shop starts orders of the project 'default'"
+
+
 def test_the_home_is_open_to_others(home: Path) -> None:
     home.chmod(0o755)
     well, _, then = checks(home)["home"]

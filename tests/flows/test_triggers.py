@@ -30,6 +30,14 @@ CONFIG = (
 [triggers.orders]
 flow = "orders"
 secret = "env:ORDERS_HOOK"
+[triggers.unset]
+flow = "orders"
+secret = "env:NO_SUCH_HOOK"
+[triggers.short]
+flow = "orders"
+secret = "env:SHORT_HOOK"
+[triggers.bare]
+flow = "orders"
 [webhooks.ops]
 url = "{url}"
 secret = "env:ORDERS_HOOK"
@@ -71,7 +79,10 @@ def publish(home: Path, *texts: str) -> None:
 def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Any]]:
     home = tmp_path_factory.mktemp("hooks") / "home"
     publish(home, FLOW, FLOW.replace("orders", "silent").partition("triggers:")[0])
-    with receiving() as ops, serving(home, CONFIG.format(url=ops.url), ORDERS_HOOK=SECRET) as server:
+    with (
+        receiving() as ops,
+        serving(home, CONFIG.format(url=ops.url), ORDERS_HOOK=SECRET, SHORT_HOOK="hunter2") as server,
+    ):
         yield server, ops
 
 
@@ -101,8 +112,31 @@ def test_what_is_not_signed_right_starts_nothing(hooked: tuple[Served, Any]) -> 
     assert post(server, "orders", body, "msg-2", at=int(time.time()) - 3_600).status == 403
     assert post(server, "nothing", body, "msg-2").status == 403
     assert server.ask("/hooks/flows/orders", body, key=None).status == 401
+    wrong = [post(server, name, body, "msg-2", secret=other).error["message"] for name in ("orders", "nothing")]
+    old = [post(server, name, body, "msg-2", at=1).error["message"] for name in ("orders", "nothing")]
+    assert len(set(wrong)) == len(set(old)) == 1  # which triggers there are is not told
     headers: dict[str, Any] = sign_webhook([SECRET], "msg-3", int(time.time()), b'{"id": "o-3"}')
     assert server.ask("/hooks/flows/orders", body, key=None, **headers).status == 403
+
+
+def test_an_id_with_a_dot_starts_its_flow_and_one_that_holds_a_time_is_named(hooked: tuple[Served, Any]) -> None:
+    server, _ = hooked
+    runs = {post(server, "orders", b'{"id": "o-5"}', id).json["run"] for id in ("shop.5", "shop.5", "shop.6")}
+    assert len(runs) == 2
+    headers: dict[str, Any] = sign_webhook([SECRET], "shop-5", int(time.time()), b"{}") | {"webhook-id": "a.1780000000"}
+    refused = server.ask("/hooks/flows/orders", b"{}", key=None, **headers)
+    assert (refused.status, refused.error["code"]) == (403, "forbidden")
+    assert "'a.1780000000' has a part of 10 to 12 digits" in refused.error["message"]
+
+
+@pytest.mark.parametrize("name", ["unset", "short", "bare"])
+def test_a_trigger_without_a_secret_that_can_sign_tells_the_sender_nothing_of_the_settings(
+    hooked: tuple[Served, Any], name: str
+) -> None:
+    refused = post(hooked[0], name, b"{}", "msg-6")
+    assert (refused.status, refused.error["code"]) == (500, "bad_config")
+    assert refused.error["message"] == "the server has no secret to verify this webhook with"
+    assert "doctor" in refused.error["hint"] and b"HOOK" not in refused.body and b"hunter2" not in refused.body
 
 
 def test_a_key_starts_a_flow_of_its_project_once_for_an_idempotency_key(hooked: tuple[Served, Any]) -> None:

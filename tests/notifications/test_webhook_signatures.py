@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -59,6 +61,60 @@ def test_whatever_is_changed_is_refused_and_nothing_is_remembered_of_it(what: st
     with pytest.raises(Forbidden):
         verify_webhook(headers, body, [SECRET], AT, seen)
     assert verify_webhook(sign_webhook([SECRET], ID, AT, BODY), BODY, [SECRET], AT, seen) == ID
+
+
+def test_an_id_may_have_dots() -> None:
+    for id in ("order.1", "evt.2026-12-03.42", "a.b.c", "..", "v1.1796300000x"):
+        assert verify_webhook(sign_webhook([SECRET], id, AT, BODY), BODY, [SECRET], AT, ReplayGuard()) == id
+
+
+PARTS = some.lists(some.sampled_from(["order", "1", "", str(AT), str(AT + 1), "{}"]), max_size=5).map(".".join)
+
+
+@given(PARTS, PARTS)
+def test_what_was_signed_is_taken_as_one_message_however_it_is_split(id: str, body: str) -> None:
+    """The signed text is `id.timestamp.body`: one signature, presented at each of its dots."""
+    try:
+        headers = sign_webhook([SECRET], id, AT, body.encode())
+    except ConfigError:
+        return
+    parts = f"{id}.{AT}.{body}".split(".")
+    taken = set()
+    for at in range(1, len(parts) - 1):
+        split = {"webhook-id": ".".join(parts[:at]), "webhook-timestamp": parts[at]}
+        rest = ".".join(parts[at + 1 :]).encode()
+        with suppress(Forbidden):
+            taken.add((verify_webhook(headers | split, rest, [SECRET], AT, ReplayGuard()), rest))
+    assert taken == {(id, body.encode())}
+
+
+def test_a_body_that_begins_as_a_timestamp_cannot_be_presented_as_another_message() -> None:
+    headers, body = sign_webhook([SECRET], "order", AT, f"{AT + 1}.pay".encode()), b"pay"
+    moved = headers | {"webhook-id": f"order.{AT}", "webhook-timestamp": str(AT + 1)}
+    with pytest.raises(Forbidden, match="a part of 10 to 12 digits after a dot"):
+        verify_webhook(moved, body, [SECRET], AT, ReplayGuard())
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "said"),
+    [
+        ("webhook-id", "", "it has no webhook-id"),
+        ("webhook-id", "two words", "webhook-id is not valid"),
+        ("webhook-id", "x" * 201, "webhook-id is not valid"),
+        ("webhook-id", f"order.{AT}.1", "a part of 10 to 12 digits"),
+        ("webhook-timestamp", "", "it has no webhook-timestamp"),
+        ("webhook-timestamp", "2026-12-03T10:00:00Z", "not a number of seconds"),
+        ("webhook-timestamp", "1614265330000", "not a number of seconds"),
+        ("webhook-signature", "", "it has no webhook-signature"),
+        ("webhook-signature", "v1," + "A" * 5_000, "longer than 4096"),
+        ("webhook-signature", "v2,AAAA", "signature is not valid"),
+    ],
+)
+def test_the_header_that_is_wrong_is_named(header: str, value: str, said: str) -> None:
+    headers = sign_webhook([SECRET], ID, AT, BODY) | {header: value}
+    with pytest.raises(Forbidden, match=said) as refused:
+        verify_webhook(headers, BODY, [SECRET], AT, ReplayGuard())
+    assert refused.value.hint
 
 
 def test_a_thousand_signatures_are_not_all_looked_at() -> None:
