@@ -9,7 +9,7 @@ import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.flow_check import select_flows
-from sizewise.cli.flow_runs import SHORT
+from sizewise.cli.flow_environments import SHORT, other_answers, places_of
 from sizewise.cli.flow_show import project_option, write_commit
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
@@ -34,7 +34,8 @@ def publish(flow: str, project: str | None) -> None:
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BadRequest(f"line {wrong[0].line}: {wrong[0].message}{more}", f"run: sizewise flow check {flow}")
-    told = asyncio.run(operations.publish_flow(api_client(), text=file.text, project=project))
+    server = api_client()
+    told = asyncio.run(operations.publish_flow(server, text=file.text, project=project))
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
@@ -43,4 +44,12 @@ def publish(flow: str, project: str | None) -> None:
         return
     assert told.flow is not None
     again = "" if told.new else " (unchanged)"
-    click.echo(f"flow:{told.flow.name}@{told.flow.version[:SHORT]} is live in {told.flow.project!r}{again}")
+    called = f"flow:{told.flow.name}@{told.flow.version[:SHORT]}"
+    environments = [] if project else asyncio.run(operations.list_flows_by_environment(server))
+    if not environments:
+        click.echo(f"{called} is live in {told.flow.project!r}{again}")
+        return
+    places = ", ".join(places_of(environments, told.flow.name, told.flow.version)) or "no environment"
+    click.echo(f"{called} is published in {told.flow.project!r}{again}, and answers in {places}")
+    for line in other_answers(environments, told.flow.name, told.flow.version):
+        click.echo(line)

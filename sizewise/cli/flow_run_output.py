@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from sizewise.cli.api_client import MAX_RESPONSE_BYTES, ApiClient, parse_error
 from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
+from sizewise.cli.flow_environments import SHORT
 from sizewise.cli.flow_list import flows_folder
 from sizewise.cli.flow_run_durable import check_inputs, run_durable
 from sizewise.cli.flow_runs import print_steps
@@ -20,7 +21,7 @@ from sizewise.cli.printable import printable
 from sizewise.cli.status_line import StatusLine
 from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, progress_text, read_stream
 from sizewise.errors import ExternalFailure
-from sizewise.flows.file_source import load_flow_files
+from sizewise.flows.file_source import FlowFile, load_flow_files
 from sizewise.flows.node_registry import NodeRegistry
 
 
@@ -60,7 +61,9 @@ def print_run(
     live: bool,
 ) -> int:
     """The exit code: 1 if the file of the flow has errors, so that nothing ran. Raises the flow's own error."""
-    if not live and not server.remote and "@" not in name and _mistaken(name, status):
+    file = None if live or server.remote or "@" in name else load_flow_files(flows_folder(), NodeRegistry()).get(name)
+    if file is not None and file.errors:
+        _report_mistakes(name, file, status)
         return 1
     if durable:
         return run_durable(server, name, inputs, steps, status)
@@ -75,25 +78,20 @@ def print_run(
         whole = asyncio.run(_whole(server, body))
         write_json({key: value for key, value in msgspec.to_builtins(whole).items() if steps or key != "steps"})
     else:
-        asyncio.run(_streamed(server, body, steps, status))
+        flow = file.validation.flow if file is not None else None
+        asyncio.run(_streamed(server, body, steps, status, "" if flow is None else flow.version))
     return 0
 
 
-def _mistaken(name: str, status: StatusLine) -> bool:
-    """Whether the file of this name in the folder has errors, and reports them: the server would run the published
-    version.
-    """
-    file = load_flow_files(flows_folder(), NodeRegistry()).get(name)
-    if file is None or not file.errors:
-        return False
+def _report_mistakes(name: str, file: FlowFile, status: StatusLine) -> None:
+    """Instead of a run: the server would run the published version."""
     status.clear()
     if wants_json():
         write_json(diagnostics_json({name: file}, {name: file.errors}))
-        return True
+        return
     for each in file.errors:
         print_diagnostic(file.path, each, err=True)
     click.echo("nothing ran; use --live to run the published version", err=True)
-    return True
 
 
 async def _whole(server: ApiClient, body: dict[str, object]) -> FlowRunOutput:
@@ -109,7 +107,10 @@ async def _whole(server: ApiClient, body: dict[str, object]) -> FlowRunOutput:
         ) from error
 
 
-async def _streamed(server: ApiClient, body: dict[str, object], steps: bool, status: StatusLine) -> None:
+async def _streamed(
+    server: ApiClient, body: dict[str, object], steps: bool, status: StatusLine, file_version: str
+) -> None:
+    """`file_version`: of the file in the folder; empty: there is none."""
     seen: list[StreamChunk] = []
     spoke = ""
 
@@ -148,3 +149,7 @@ async def _streamed(server: ApiClient, body: dict[str, object], steps: bool, sta
             tokens = f"{usage.prompt_tokens}+{usage.completion_tokens} tokens" if usage is not None else ""
             told = " · ".join(filter(None, (ours.model, asked, format_money(cost), tokens)))
             click.echo(dim(printable(told)), err=True)
+            ran = ours.model.rpartition("@")[2]
+            if file_version and ran and not file_version.startswith(ran):
+                where = "`sizewise flow list` shows where it answers"
+                click.echo(f"warning: the file here is another version, {file_version[:SHORT]}: {where}", err=True)

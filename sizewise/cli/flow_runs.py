@@ -12,6 +12,7 @@ import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
+from sizewise.cli.flow_environments import SHORT, places_of
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, format_seconds, format_time, write_json, write_pairs, write_table
 from sizewise.cli.value_completion import complete_flow
@@ -20,8 +21,6 @@ from sizewise.errors import BadRequest, PathNotFound
 UNDERWAY = ("queued", "running", "waiting")
 STATES: tuple[operations.FlowRunState, ...] = get_args(operations.FlowRunState)
 NO_TOKENS: Mapping[str, tuple[int, int]] = MappingProxyType({})
-SHORT = 12
-"""Digits of a version shown to people."""
 SHOWN = 100
 """Characters shown of what a run asks."""
 
@@ -212,24 +211,42 @@ def decide(run: str, node: str, decision: str, note: str) -> None:
 @_last
 @server_options
 def versions(name: str, last: int) -> None:
-    """List versions of a flow, newest first, and which is live.
+    """List versions of a flow, newest first, and where each is live.
 
     \b
     Example: sizewise flow versions support
     """
-    found = asyncio.run(operations.list_flow_versions(api_client(), name=name, limit=last))
+    found, environments = asyncio.run(_versions(api_client(), name, last))
     if not found:
         raise BadRequest(f"there is no version of the flow {name[:60]!r}", "run: sizewise flow list")
     if wants_json():
-        write_json(msgspec.to_builtins({"versions": found}))
+        shown: list[dict[str, object]] = [msgspec.to_builtins(each) for each in found]
+        write_json(
+            {"versions": [each | {"places": places_of(environments, name, str(each["version"]))} for each in shown]}
+        )
         return
     write_table(
         ("VERSION", "SINCE", "BY", "LIVE"),
         [
-            (each.version[:SHORT], format_time(each.created), each.created_by, "live" if each.live else "")
+            (each.version[:SHORT], format_time(each.created), each.created_by, _live(each, environments, name))
             for each in found
         ],
     )
+
+
+async def _versions(
+    server: ApiClient, name: str, last: int
+) -> tuple[list[operations.FlowVersion], list[operations.EnvironmentFlows]]:
+    return await asyncio.gather(
+        operations.list_flow_versions(server, name=name, limit=last), operations.list_flows_by_environment(server)
+    )
+
+
+def _live(version: operations.FlowVersion, environments: list[operations.EnvironmentFlows], name: str) -> str:
+    """Where there are environments, those in which it answers; else whether it is what is published."""
+    if environments:
+        return ", ".join(places_of(environments, name, version.version))
+    return "live" if version.live else ""
 
 
 def print_steps(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from collections.abc import Sequence
 
 import click
 import msgspec
 
 from sizewise.cli import operations
-from sizewise.cli.flow_runs import SHORT
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.flow_environments import SHORT, flow_in, other_versions, places_of
 from sizewise.cli.options import api_client, server_options, wants_json
-from sizewise.cli.output import write_json
+from sizewise.cli.output import dim, write_json
+from sizewise.cli.release_status import complete_environment
 from sizewise.cli.value_completion import complete_flow
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, did_you_mean
 
 project_option = click.option("--project", default=None, help="Project to publish in. [the key's]")
 
@@ -40,28 +44,59 @@ def withdraw(name: str, project: str | None) -> None:
     \b
     Example: sizewise flow withdraw support
     """
-    told = asyncio.run(operations.withdraw_flow(api_client(), name=name, project=project))
+    server = api_client()
+    told = asyncio.run(operations.withdraw_flow(server, name=name, project=project))
     if wants_json():
         write_json({"withdrawn": None if told.commit else told.name, "commit": msgspec.to_builtins(told.commit)})
     elif told.commit is not None:
         write_commit(told.commit)
     else:
         click.echo(f"flow:{told.name} is withdrawn")
+        environments = [] if project else asyncio.run(operations.list_flows_by_environment(server))
+        for place, version in other_versions(environments, told.name, ""):
+            click.echo(f"{place} still answers with {version[:SHORT]}, until a release without it is live there")
 
 
 @click.command()
 @click.argument("name", shell_complete=complete_flow)
+@click.option(
+    "--environment", help="The version that answers there. [what is published]", shell_complete=complete_environment
+)
 @server_options
-def show(name: str) -> None:
-    """Print the file of a published flow.
+def show(name: str, environment: str | None) -> None:
+    """Print the file of a flow: of the published version, or of the one that answers in an environment.
 
     \b
     Example: sizewise flow show support > flows/support.yaml
+             sizewise flow show support --environment prod
     """
-    told = asyncio.run(operations.get_flow_text(api_client(), name=name))
-    if told is None:
-        raise BadRequest(f"there is no published flow {name[:60]!r}", "run: sizewise flow list")
-    if wants_json():
-        write_json(msgspec.to_builtins(told))
+    server = api_client()
+    environments = asyncio.run(operations.list_flows_by_environment(server))
+    if environment is None:
+        told = asyncio.run(operations.get_flow_text(server, name=name))
+        if told is None:
+            raise BadRequest(f"there is no published flow {name[:60]!r}", "run: sizewise flow list")
     else:
-        click.echo(told.text, nl=False)
+        told = asyncio.run(_answering(server, environments, name, environment))
+    if wants_json():
+        write_json(msgspec.to_builtins(told) | {"places": places_of(environments, name, told.version)})
+        return
+    click.echo(told.text, nl=False)
+    for place, version in other_versions(environments, name, told.version) if environment is None else ():
+        hint = f"sizewise flow show {name} --environment {place}"
+        click.echo(dim(f"{place} answers with {version[:SHORT]}: {hint}" if version else f"{place} lacks it"), err=True)
+
+
+async def _answering(
+    server: ApiClient, environments: Sequence[operations.EnvironmentFlows], name: str, environment: str
+) -> operations.FlowText:
+    """Raises BadRequest."""
+    chosen = next((each for each in environments if each.environment == environment), None)
+    if chosen is None:
+        hint = did_you_mean(environment, [each.environment for each in environments])
+        raise BadRequest(f"there is no environment {environment[:100]!r}", hint or "run: sizewise release status")
+    found = flow_in(chosen, name)
+    if found is None or found.version is None:
+        raise BadRequest(f"{environment} does not have the flow {name[:60]!r}", "run: sizewise flow list")
+    part = await operations.get_release_part(server, kind="flows", name=name, version=found.version)
+    return operations.FlowText(name, found.version, base64.b64decode(part.content).decode())

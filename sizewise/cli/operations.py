@@ -287,6 +287,7 @@ class Canary(Struct, frozen=True, rename="camel"):
 
 class LiveRelease(Struct, frozen=True, rename="camel"):
     release: str
+    since: Timestamp
     previous: str | None
     canary: str | None
     share: float
@@ -321,6 +322,21 @@ class Environment(Struct, frozen=True, rename="camel"):
     problem: str
     moves: list[ReleaseMove]
     edges: EdgeCounts
+
+
+class AnsweringFlow(Struct, frozen=True, rename="camel"):
+    name: str
+    version: str | None
+    canary_version: str | None
+
+
+class EnvironmentFlows(Struct, frozen=True, rename="camel"):
+    environment: str
+    is_default: bool
+    release: str | None
+    canary: str | None
+    share: float
+    flows: list[AnsweringFlow]
 
 
 class SyncedGit(Struct, frozen=True, rename="camel"):
@@ -394,6 +410,7 @@ class FlowSummary(Struct, frozen=True, rename="camel"):
 
 class FlowText(Struct, frozen=True, rename="camel"):
     name: str
+    version: str
     text: str
 
 
@@ -1506,8 +1523,8 @@ async def get_release_part(client: ApiClient, *, kind: str, name: str, version: 
 LIST_ENVIRONMENTS = """\
 query ListEnvironments { environments { ...Environment } } fragment Environment on Environment { name isDefault source
 approve live { ...LiveRelease } problem moves { ...ReleaseMove } edges { ...EdgeCounts } } fragment LiveRelease on
-LiveRelease { release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at
-by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
+LiveRelease { release since previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release
+before at by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
 """
 
 
@@ -1520,13 +1537,30 @@ async def list_environments(client: ApiClient) -> list[Environment]:
     return response.environments
 
 
+LIST_FLOWS_BY_ENVIRONMENT = """\
+query ListFlowsByEnvironment { flowsByEnvironment { ...EnvironmentFlows } } fragment EnvironmentFlows on
+EnvironmentFlows { environment isDefault release canary share flows { ...AnsweringFlow } } fragment AnsweringFlow on
+AnsweringFlow { name version canaryVersion }
+"""
+
+
+class ListFlowsByEnvironmentResponse(Struct, frozen=True, rename="camel"):
+    flows_by_environment: list[EnvironmentFlows]
+
+
+async def list_flows_by_environment(client: ApiClient) -> list[EnvironmentFlows]:
+    response = await client.graphql(LIST_FLOWS_BY_ENVIRONMENT, ListFlowsByEnvironmentResponse)
+    return response.flows_by_environment
+
+
 APPLY_RELEASE = """\
 mutation ApplyRelease($plan: String, $environment: String, $release: String, $breaking: Boolean!, $reason: String!,
 $now: Boolean!, $edges: [String!]!) { applyRelease( plan: $plan environment: $environment release: $release breaking:
 $breaking reason: $reason now: $now edges: $edges ) { ...Environment } } fragment Environment on Environment { name
 isDefault source approve live { ...LiveRelease } problem moves { ...ReleaseMove } edges { ...EdgeCounts } } fragment
-LiveRelease on LiveRelease { release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove {
-release before at by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
+LiveRelease on LiveRelease { release since previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove
+{ release before at by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked
+}
 """
 
 
@@ -1763,9 +1797,9 @@ PROMOTE_RELEASE = """\
 mutation PromoteRelease($environment: String!, $breaking: Boolean!, $reason: String!, $edges: [String!]!) {
 promoteRelease( environment: $environment breaking: $breaking reason: $reason edges: $edges ) { ...Environment } }
 fragment Environment on Environment { name isDefault source approve live { ...LiveRelease } problem moves {
-...ReleaseMove } edges { ...EdgeCounts } } fragment LiveRelease on LiveRelease { release previous canary share changed
-changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason } fragment EdgeCounts on EdgeCounts
-{ total failing lagging silent current revoked }
+...ReleaseMove } edges { ...EdgeCounts } } fragment LiveRelease on LiveRelease { release since previous canary share
+changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason } fragment EdgeCounts on
+EdgeCounts { total failing lagging silent current revoked }
 """
 
 
@@ -1790,8 +1824,8 @@ ROLLBACK_RELEASE = """\
 mutation RollbackRelease($environment: String!, $to: String!, $reason: String!) { rollbackRelease(environment:
 $environment, to: $to, reason: $reason) { ...Environment } } fragment Environment on Environment { name isDefault source
 approve live { ...LiveRelease } problem moves { ...ReleaseMove } edges { ...EdgeCounts } } fragment LiveRelease on
-LiveRelease { release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at
-by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
+LiveRelease { release since previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release
+before at by action reason } fragment EdgeCounts on EdgeCounts { total failing lagging silent current revoked }
 """
 
 
@@ -1898,7 +1932,7 @@ async def list_flows(client: ApiClient) -> list[FlowSummary]:
 
 
 GET_FLOW_TEXT = """\
-query GetFlowText($name: String!) { flow(name: $name) { ...FlowText } } fragment FlowText on Flow { name text }
+query GetFlowText($name: String!) { flow(name: $name) { ...FlowText } } fragment FlowText on Flow { name version text }
 """
 
 

@@ -128,17 +128,27 @@ def rollback(environment: str, to: str, reason: str) -> None:
     _show(asyncio.run(operations.rollback_release(api_client(), environment=environment, to=to, reason=reason)))
 
 
+def _done(environment: operations.Environment, live: operations.LiveRelease) -> str:
+    """What the change has done; what was live before it stands last."""
+    name, release, last = environment.name, live.release[:SHORT], next(iter(environment.moves), None)
+    if live.canary:
+        share = f"answers {100 * live.share:g} % of new sessions" if live.share else "answers copies of requests first"
+        return f"{live.canary[:SHORT]} is the canary of {name} now: it {share}. {release} stays live."
+    if last is not None and last.action == "rollback" and last.release == last.before:
+        return f"The canary of {name} has ended. {release} stays live."
+    before = last.before if last is not None and last.release == live.release else live.previous
+    again = " again" if last is not None and last.action == "rollback" else ""
+    return f"{release} is live in {name}{again}{f' (before: {before[:SHORT]})' if before else ''}"
+
+
 def _show(environment: operations.Environment, edges: tuple[str, ...] = (), wait: int = 0) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(environment))
         return
     live = environment.live
     assert live is not None
-    before = f" (before: {live.previous[:SHORT]})" if live.previous else ""
-    click.echo(f"{live.release[:SHORT]} is live in {environment.name}{before}")
+    click.echo(_done(environment, live))
     if live.canary:
-        doing = f"answers {100 * live.share:g} % of new sessions" if live.share else "answers copies of requests first"
-        click.echo(f"{live.canary[:SHORT]} is its canary now: it {doing}")
         click.echo(f"Watch it: sizewise release status {environment.name}")
     if environment.problem:
         click.echo(f"This server does not serve it: {environment.problem}")

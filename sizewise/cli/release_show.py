@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -26,15 +27,36 @@ def list_(last: int) -> None:
     \b
     Example: sizewise release list
     """
-    found = asyncio.run(operations.list_releases(api_client(), last=last))
+    found, environments = asyncio.run(_releases(last))
     if wants_json():
-        write_json(msgspec.to_builtins({"releases": found}))
+        shown: list[dict[str, object]] = msgspec.to_builtins(found)
+        write_json({"releases": [each | {"places": _places(str(each["hash"]), environments)} for each in shown]})
         return
     if not found:
         click.echo("There is no release yet. Build one: sizewise release build")
         return
-    rows = [(each.hash[:SHORT], format_time(each.created), part_counts(manifest_of(each))) for each in found]
-    write_table(("RELEASE", "CREATED", "PARTS"), rows)
+    rows = [
+        (
+            each.hash[:SHORT],
+            format_time(each.created),
+            ", ".join(_places(each.hash, environments)),
+            part_counts(manifest_of(each)),
+        )
+        for each in found
+    ]
+    write_table(("RELEASE", "CREATED", "LIVE IN", "PARTS"), rows)
+
+
+async def _releases(last: int) -> tuple[list[operations.Release], list[operations.Environment]]:
+    server = api_client()
+    return await asyncio.gather(operations.list_releases(server, last=last), operations.list_environments(server))
+
+
+def _places(hash: str, environments: Sequence[operations.Environment]) -> list[str]:
+    """Where it is live: `prod`, or `canary of prod`."""
+    live = [(each.name, each.live) for each in environments if each.live is not None]
+    here = [name for name, its in live if its.release == hash]
+    return here + [f"canary of {name}" for name, its in live if its.canary == hash]
 
 
 @click.command()

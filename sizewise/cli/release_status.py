@@ -63,8 +63,8 @@ def write_environments(environments: Iterable[operations.Environment]) -> None:
     rows = [
         (
             f"{each.name}{' (default)' if each.is_default else ''}",
-            each.live.release[:SHORT] if each.live is not None else "what is published",
-            "" if each.live is None else format_time(each.live.changed),
+            _live(each.live),
+            "" if each.live is None else format_time(each.live.since),
             (each.live.previous or "")[:SHORT] if each.live is not None else "",
             each.source,
         )
@@ -74,6 +74,18 @@ def write_environments(environments: Iterable[operations.Environment]) -> None:
     for each in environments:
         if each.problem:
             click.echo(f"{each.name}: this server does not serve it: {each.problem}")
+
+
+def _live(live: operations.LiveRelease | None) -> str:
+    if live is None:
+        return "what is published"
+    return f"{live.release[:SHORT]}{f', canary {canary_words(live)}' if live.canary else ''}"
+
+
+def canary_words(live: operations.LiveRelease) -> str:
+    """The canary and its share."""
+    share = f"{100 * live.share:g} %" if live.share else "in its shadow run"
+    return f"{(live.canary or '')[:SHORT]} {share}"
 
 
 def write_moves(moves: Iterable[operations.ReleaseMove]) -> None:

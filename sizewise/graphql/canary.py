@@ -109,7 +109,7 @@ def _report(report: CanaryReport, now: int, unshadowed: list[str]) -> FieldValue
         "started": canary.started,
         "ended": canary.ended,
         "reason": canary.reason,
-        "sentence": sentence(canary, share, (now - ticked) / 1_000),
+        "sentence": sentence(report, (now - ticked) / 1_000),
         "evidenceSentence": evidence_line(canary),
         "limits": [*limits(canary, share, now), *unshadowed],
         "units": {

@@ -8,11 +8,13 @@ from sizewise.app import release_changes
 from sizewise.app import release_plan as plans
 from sizewise.app.application import Application
 from sizewise.app.edge_groups import promote_edge_groups, require_edge_groups
+from sizewise.app.environment_flows import EnvironmentFlows, environment_flows
 from sizewise.app.release_effects import ReleaseEffect
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.money import format_dollars
+from sizewise.principal import Principal
 from sizewise.releases.edges.fleet import Standing
 from sizewise.releases.environments.tables import LiveRelease, PlanRow, ReleaseMove
 from sizewise.settings.environments import default_environment, source_of
@@ -26,6 +28,35 @@ PLANS = 10
 async def environments(context: RequestContext) -> list[FieldValues]:
     app = context.get_app()
     return [await _environment(context, app, name) for name in app.settings.environments]
+
+
+async def flows_by_environment(context: RequestContext) -> list[FieldValues]:
+    """Of environments that the caller may not read, only the one that answers it."""
+    app, principal = context.get_app(), context.principal
+    may_read = principal.permissions & {"read_releases", "manage_releases"}
+    own = principal.environment or default_environment(app.settings.environments)
+    names = [each for each in app.settings.environments if may_read or each == own]
+    return [_environment_flows(app, principal, each) for each in await environment_flows(app, principal, names)]
+
+
+def _environment_flows(app: Application, principal: Principal, found: EnvironmentFlows) -> FieldValues:
+    only = frozenset(principal.scope.flows) if principal.scope is not None else frozenset()
+    names = [name for name in sorted({*found.versions, *found.canary_versions}) if not only or name in only]
+    return {
+        "environment": found.environment,
+        "isDefault": found.environment == default_environment(app.settings.environments),
+        "release": found.release or None,
+        "canary": found.canary or None,
+        "share": found.share,
+        "flows": [
+            {
+                "name": name,
+                "version": found.versions.get(name),
+                "canaryVersion": found.canary_versions.get(name) if found.canary else None,
+            }
+            for name in names
+        ],
+    }
 
 
 async def apply_release(
@@ -107,7 +138,7 @@ async def _environment(context: RequestContext, app: Application, name: str) -> 
         "isDefault": name == default_environment(known),
         "source": source_of(known, name),
         "approve": known[name].approve,
-        "live": None if live is None else _live(live),
+        "live": None if live is None else _live(live, await store.since(live)),
         "problem": release_changes.serving(app).state(place).problem,
         "moves": [_move(each) for each in moves],
         "plans": open_plans,
@@ -173,8 +204,9 @@ def _open_plan(row: PlanRow) -> FieldValues:
     return {**{name: getattr(row, name) for name in names}, "createdBy": row.by}
 
 
-def _live(live: LiveRelease) -> FieldValues:
+def _live(live: LiveRelease, since: int) -> FieldValues:
     return {
+        "since": since,
         "release": live.release,
         "previous": live.previous,
         "canary": live.canary,

@@ -219,4 +219,6 @@ def test_a_canary_that_a_person_ends_is_seen_as_ended_at_once(tmp_path: Path) ->
         gone = sizewise("release", "pause", "prod", home=tmp_path)
         assert gone.code == 2 and "no canary runs in 'prod'" in gone.err
         again = sizewise("release", "apply", canary, "--to", "prod", home=tmp_path)
-        assert f"{canary[:12]} is its canary now: it answers 50 % of new sessions" in again.out, again.out + again.err
+        assert f"{canary[:12]} is the canary of prod now: it answers 50 % of new sessions" in again.out, (
+            again.out + again.err
+        )

@@ -129,7 +129,7 @@ def _move(connection: Connection, before: LiveRelease, after: LiveRelease, actio
 
 def end_if_gone(connection: Connection, canary: Canary, live: LiveRelease | None, now: int) -> Canary:
     """A canary that is no longer in its environment has been ended by a person."""
-    left = as_it_is(canary, live, now)
+    left = as_it_is(connection, canary, live, now)
     return left if left is canary else _ended(connection, canary, left.state, left.reason, now)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
+from types import MappingProxyType
 
 from msgspec import Struct
 
+from sizewise.releases.canary.canary_reports import CanaryReport
 from sizewise.releases.canary.decision import NAMES
 from sizewise.releases.canary.forecast import DAY_MS, days, units_to_certify, units_to_find
 from sizewise.releases.canary.guards import CLOCKS, GuardState, Metric
 from sizewise.releases.canary.tables import OPEN_STATES, SHADOW, Canary
+from sizewise.releases.environments.tables import LiveRelease, ReleaseMove
 
 FALL = 0.04
 """Points by which errors rise in the forecast."""
@@ -18,6 +21,8 @@ ASSUMED_ERRORS = 0.01
 """Of stable, before anything was seen."""
 KNOWN_FROM = 50
 """Stable units from which its errors are known rather than assumed."""
+MOVES: Mapping[str, str] = MappingProxyType({"apply": "apply", "promote": "promotion", "rollback": "rollback"})
+"""Actions that make a release live, as nouns."""
 
 
 class MetricView(Struct, frozen=True):
@@ -52,9 +57,14 @@ def metric_views(guards: GuardState, error: float) -> Iterator[MetricView]:
         )
 
 
-def sentence(canary: Canary, share: float, silent_s: float) -> str:
+def sentence(report: CanaryReport, silent_s: float) -> str:
     """What is going on, and what happens next. `silent_s`: seconds since the last evaluation."""
+    canary, share = report.canary, report.share
     name = f"The canary {canary.release[:12]} in {canary.environment}"
+    if canary.state == "promoted" and report.live is not None and report.live.release != canary.release:
+        return (
+            f"{name} became live, {canary.reason}, and is not live any more: {_successor(report.live, report.moved)}."
+        )
     if canary.state not in OPEN_STATES:
         ended = {"promoted": "has become live", "rolled_back": "was rolled back"}.get(canary.state, "was stopped")
         return f"{name} {ended}: {canary.reason}."
@@ -65,6 +75,14 @@ def sentence(canary: Canary, share: float, silent_s: float) -> str:
     else:
         doing = f"answers {100 * share:g} % of new sessions, step {canary.step + 1} of {len(canary.settings.steps)}"
     return f"{name} {doing}: {canary.reason or 'nothing has been evaluated yet'}."
+
+
+def _successor(live: LiveRelease, moved: ReleaseMove | None) -> str:
+    """What answers in the place of a canary that had become live, and why."""
+    word = MOVES.get(moved.action) if moved is not None and moved.release == live.release else None
+    if moved is None or word is None:
+        return f"{live.release[:12]} is"
+    return f"{live.release[:12]} is, by the {word}{f' ({moved.reason})' if moved.reason else ''}"
 
 
 def evidence_line(canary: Canary) -> str:

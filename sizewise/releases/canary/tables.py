@@ -28,7 +28,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.releases.canary.guards import GuardState, Losses
 from sizewise.releases.canary.sample_ratio import SampleRatio
-from sizewise.releases.environments.tables import LiveRelease
+from sizewise.releases.environments.tables import LiveRelease, last_arrival
 from sizewise.settings.canary import CanarySettings
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -256,13 +256,17 @@ def _canary(row: Row[Any]) -> Canary:
     return Canary(**found)
 
 
-def as_it_is(canary: Canary, live: LiveRelease | None, now: int) -> Canary:
+def as_it_is(connection: Connection, canary: Canary, live: LiveRelease | None, now: int) -> Canary:
     """`canary`, or as it has ended, where a person has moved its environment and the evaluator has not looked since."""
     if canary.state not in OPEN_STATES or (live is not None and live.canary == canary.release):
         return canary
-    is_live = live is not None and live.release == canary.release
-    state, reason = ("promoted", "promoted by hand") if is_live else ("stopped", "ended by hand")
-    return replace(canary, state=state, reason=reason, ended=now if live is None else live.changed)
+    ended = now if live is None else live.changed
+    arrival = last_arrival(connection, canary.place, canary.release)
+    if live is not None and live.release == canary.release:
+        return replace(canary, state="promoted", reason="promoted by hand", ended=ended)
+    if arrival is not None and arrival.at >= canary.started:  # it has been rolled back since
+        return replace(canary, state="promoted", reason="promoted by hand", ended=arrival.at)
+    return replace(canary, state="stopped", reason="ended by hand", ended=ended)
 
 
 def insert_canary(connection: Connection, canary: Canary) -> Canary:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -35,6 +36,12 @@ class EnvironmentStore:
 
     async def find(self, place: Place) -> LiveRelease | None:
         return await asyncio.to_thread(self._read, lambda c: tables.find_live(c, place))
+
+    async def since(self, live: LiveRelease) -> int:
+        """Unix ms since which its release is live, whatever canaries there have been meanwhile."""
+        arrival = partial(tables.last_arrival, place=live.place, release=live.release)
+        found = await asyncio.to_thread(self._read, arrival)
+        return live.changed if found is None else found.at
 
     async def history(self, place: Place, limit: int) -> list[ReleaseMove]:
         """Newest first."""

@@ -26,6 +26,9 @@ from sizewise.storage.upsert import insert_if_absent, upsert
 
 META = MetaData()
 
+ARRIVALS = ("first", "apply", "promote", "rollback")
+"""Actions by which a release becomes live; the others begin a canary, or change its share."""
+
 LIVE = Table(
     "live_releases",
     META,
@@ -245,6 +248,15 @@ def list_moves(connection: Connection, place: tuple[str, str, str], limit: int) 
     columns = (HISTORY.c[name] for name in ReleaseMove.__struct_fields__)
     found = select(*columns).where(_is(HISTORY, place)).order_by(HISTORY.c.number.desc()).limit(limit)
     return [ReleaseMove(*row) for row in connection.execute(found)]
+
+
+def last_arrival(connection: Connection, place: tuple[str, str, str], release: str) -> ReleaseMove | None:
+    """The move by which `release` last became live, in the place of another one; None: it never did."""
+    columns = (HISTORY.c[name] for name in ReleaseMove.__struct_fields__)
+    arrived = HISTORY.c.action.in_(ARRIVALS) & (HISTORY.c.before.is_(None) | (HISTORY.c.before != release))
+    found = select(*columns).where(_is(HISTORY, place) & (HISTORY.c.release == release) & arrived)
+    row = connection.execute(found.order_by(HISTORY.c.number.desc()).limit(1)).one_or_none()
+    return None if row is None else ReleaseMove(*row)
 
 
 def release_before(connection: Connection, place: tuple[str, str, str], release: str) -> str | None:
