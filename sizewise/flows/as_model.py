@@ -26,7 +26,7 @@ from sizewise.flows.language.types import Json
 from sizewise.flows.node import NodeDependencies
 from sizewise.flows.run_context import NodeTrace
 from sizewise.flows.run_limits import RunLimits
-from sizewise.handler import ChoiceFinished, Handler, Request, Send
+from sizewise.handler import ChoiceFinished, Handler, Request, Send, TextDelta
 from sizewise.messages import ChatRequest, Choice, Reply
 from sizewise.money import format_dollars
 
@@ -90,8 +90,10 @@ class FlowModel:
                     send=send,
                     on_trace=traces.append,
                 )
-        await send(ChoiceFinished(0, "stop"))
         text = to_text(outcome.outputs[flow.stream_source.output]) if flow.stream_source else to_text(outcome.outputs)
+        if flow.stream_source is None:  # nothing has been streamed
+            await send(TextDelta(0, text))
+        await send(ChoiceFinished(0, "stop"))
         steps = [_step_fields(each) for each in traces if each.state != "running"][:MAX_STEPS]
         ours = {"flow": flow.name, "version": flow.version, "outputs": outcome.outputs, "steps": steps}
         fields = {"sizewise": Raw(msgspec.json.encode(ours))}

@@ -50,7 +50,13 @@ outputs: {answer: "{{ other.answer }}"}
 """
 CHECK = "query ($t: String!) { checkFlow(text: $t) { findings { message } } }"
 PRICE = '[models."echo/small"]\nprice = {input = "1", output = "2"}\n'
-FLOWS = {"support": SUPPORT, "talk": TALK, "reads": READS, "code": CODE}
+COUNTS = """
+name: counts
+inputs: {question: text}
+nodes: {a: {kind: template, text: "{{ inputs.question }}"}}
+outputs: {length: "{{ a.text | length }}", known: "{{ a.text == 'hi' }}"}
+"""
+FLOWS = {"support": SUPPORT, "talk": TALK, "reads": READS, "code": CODE, "counts": COUNTS}
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +99,16 @@ def test_its_words_stream_as_the_model_says_them(server: Served) -> None:
     assert words == ["kind:", " hello", " there", None]
     assert seen[-1]["choices"][0]["finish_reason"] == "stop"
     assert seen[-1]["sizewise"]["cost_usd"] == "0.000009"
+
+
+def test_outputs_without_a_text_are_the_answer_whole_and_streamed(server: Served) -> None:
+    body = {"model": "flow:counts", "messages": [{"role": "user", "content": "hi"}]}
+    whole: Any = server.ask("/v1/chat/completions", body).json
+    assert json.loads(whole["choices"][0]["message"]["content"]) == {"length": 2, "known": True}
+    seen = chunks(server.ask("/v1/chat/completions", body | {"stream": True}).body)
+    said = "".join(each["choices"][0]["delta"].get("content") or "" for each in seen if each["choices"])
+    assert said == whole["choices"][0]["message"]["content"]
+    assert seen[-1]["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize("stream", [False, True])
