@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sizewise import plugins
 from sizewise.agents.knowledge_tool import tool_name
 from sizewise.auth.permissions import BUILTIN_ROLES
 from sizewise.errors import ConfigError, ModelNotFound
+from sizewise.flows.host_requirements import HostRequirement, Hosts, missing_grants, required_hosts
 from sizewise.flows.language.diagnostics import Diagnostic, DiagnosticCollector, Path, did_you_mean
 from sizewise.flows.language.flow_spec import NodeSpec, TriggerSpec
 from sizewise.flows.language.types import Json
@@ -56,11 +57,12 @@ def known_names(
 @dataclass(frozen=True, slots=True)
 class FlowReferences:
     """`models`: None where there are no settings, so that no name is looked up. `names`: as of `known_names`.
-    `pullable`: models that this machine can fetch.
+    `hosts`: of the settings. `pullable`: models that this machine can fetch.
     """
 
     models: ModelAliases | None
     names: Mapping[str, Collection[str]]
+    hosts: Hosts
     pullable: Collection[ModelCard] = ()
 
     def check(self, checked: ValidationResult) -> list[Diagnostic]:
@@ -74,6 +76,7 @@ class FlowReferences:
         if self.models is not None:
             for node, kind in _nodes(checked):
                 self._node(found, node, kind, self.models)
+            _check_hosts(found, required_hosts(checked, self.hosts), self.hosts)
         return list(found.sorted())
 
     def _node(self, found: DiagnosticCollector, node: NodeSpec, kind: NodeType, models: ModelAliases) -> None:
@@ -113,6 +116,24 @@ class FlowReferences:
         where = "the folder `prompts`" if which == "prompts" else "the settings"
         wrong = f"there is no {what} {said[:60]!r} in {where}"
         return wrong, did_you_mean(said, names) or hint.format(said[:60]), names
+
+
+def _check_hosts(found: DiagnosticCollector, required: Sequence[HostRequirement], hosts: Hosts) -> None:
+    """A missing name is a warning of its own."""
+    grants = {grant.url: grant for grant in missing_grants(required, hosts)}
+    for each in required:
+        path = (*each.node.path, each.parameter)
+        if each.allowed and not each.method_allowed:
+            wrong = f"the host {each.name!r} does not allow {each.method}"
+            found.add(path, each.node.id, wrong, f"Add it to `methods` in [hosts.{each.name}].", warning=True)
+        elif not each.allowed and each.url:
+            grant = grants[each.url]
+            hint = f'Allow it in sizewise.toml: [hosts.{grant.name}] url = "{grant.url}"'
+            found.add(path, each.node.id, f"flows are not allowed to call {each.url!r}", hint, warning=True)
+        elif not each.allowed and not each.name and not hosts:
+            wrong = "the host of its URL is known only when it runs, and the settings allow none"
+            hint = 'Allow those that it may call: [hosts.NAME] url = "https://..." in sizewise.toml.'
+            found.add(path, each.node.id, wrong, hint, warning=True)
 
 
 def _model(said: str, models: ModelAliases) -> tuple[str, str, Collection[str]]:

@@ -12,6 +12,7 @@ from sizewise.app.flow_references import FlowReferences, known_names
 from sizewise.app.routing_config import build_policies
 from sizewise.catalog.loader import load_cards, local_cards
 from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
+from sizewise.cli.flow_hosts import host_report, print_hosts
 from sizewise.cli.flow_list import flows_folder
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
@@ -24,6 +25,7 @@ from sizewise.flows.file_source import (
     list_flow_files,
     load_flow_files,
 )
+from sizewise.flows.host_requirements import required_hosts
 from sizewise.flows.json_schema import flow_json_schema
 from sizewise.flows.language.diagnostics import did_you_mean
 from sizewise.flows.node_registry import NodeRegistry
@@ -39,7 +41,8 @@ def check(flows: tuple[str, ...]) -> int:
     """Report all errors in flows; exits with 1 if there are any.
 
     FLOWS are names in the folder `flows` next to sizewise.toml, or files anywhere; without any, the whole folder. A
-    name that the settings here lack is a warning, since the server's settings may have it.
+    name that the settings here lack is a warning, since the server's settings may have it. At the end stand the hosts
+    that the flows call, and the settings that allow those which are not allowed yet.
 
     \b
     Example: sizewise flow check support
@@ -49,8 +52,9 @@ def check(flows: tuple[str, ...]) -> int:
     known = _references(settings)
     told = {name: [*file.validation.diagnostics, *known.check(file.validation)] for name, file in found.items()}
     wrong = sum(each.kind == "mistake" for each in (each for name in told for each in told[name]))
+    called = {name: required_hosts(file.validation, settings.hosts) for name, file in found.items()}
     if wants_json():
-        write_json(diagnostics_json(found, told))
+        write_json({**diagnostics_json(found, told), **host_report(called, settings.hosts)})
         return 1 if wrong else 0
     for name, file in found.items():
         for each in told[name]:
@@ -58,6 +62,7 @@ def check(flows: tuple[str, ...]) -> int:
     count = "1 flow" if len(found) == 1 else f"{len(found)} flows"
     mistakes = "1 error" if wrong == 1 else f"{wrong} errors" if wrong else "no errors"
     click.echo(f"{count} checked: {mistakes}", err=bool(wrong))
+    print_hosts(called, settings.hosts)
     return 1 if wrong else 0
 
 
@@ -66,7 +71,7 @@ def _references(settings: Settings) -> FlowReferences:
     models = build_policies(settings, load_cards(settings), PluginRegistry())[1] if settings.config_file else None
     prompts = list_prompt_ids(default_flows_folder(settings.config_file, settings.home).parent / "prompts")
     names = known_names(settings, flows=list_flow_files(flows_folder()), prompts=prompts)
-    return FlowReferences(models, names, local_cards(settings))
+    return FlowReferences(models, names, settings.hosts, local_cards(settings))
 
 
 def select_flows(

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import BadRequest, EgressDenied, Forbidden
+from sizewise.flows.host_requirements import host_name, origin_of
 from sizewise.flows.language.diagnostics import did_you_mean
 from sizewise.flows.node import HttpResponse
 from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
@@ -37,10 +38,10 @@ class HttpAllowlist:
             if (asked.scheme, asked.netloc.lower()) == (base.scheme, base.netloc.lower()) and below:
                 target = asked.path[len(base.path.rstrip("/")) :]
                 return name, f"{target}?{asked.query}" if asked.query else target
-        where = f"{asked.scheme}://{asked.hostname or ''}"[:100]
-        raise EgressDenied(
-            f"flows are not allowed to call {where!r}", "an administrator can allow it in [hosts.NAME] of sizewise.toml"
-        )
+        where = origin_of(asked)[:100]
+        name = host_name(where, self._hosts)
+        hint = f'an administrator can allow it in sizewise.toml: [hosts.{name}] url = "{where}"'
+        raise EgressDenied(f"flows are not allowed to call {where!r}", hint)
 
     async def __call__(
         self,

@@ -23,7 +23,8 @@ async def check_flow(context: RequestContext, text: str) -> FieldValues:
     checked = await context.services.compiled_flows.validate(
         principal.tenant, principal.project, text, app.settings.agents
     )
-    known = FlowReferences(app.aliases, await names_of_project(context), local_cards(app.settings))
+    names, settings = await names_of_project(context), app.settings
+    known = FlowReferences(app.aliases, names, settings.hosts, local_cards(settings))
     found = sorted((*checked.diagnostics, *known.check(checked)), key=lambda each: (each.line, each.column))
     return {
         "name": checked.spec.name if checked.spec else "",

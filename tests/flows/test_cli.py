@@ -122,6 +122,16 @@ def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_c
         "    For example: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
         f"{path}:14:49: there is no time zone 'Europe/Berln'",
         "    For example: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
+        "",
+        "HOST  METHODS  IN THE SETTINGS         CALLED BY",
+        "-     GET      [hosts.crm] is missing  names",
+        "",
+        "These hosts are not allowed yet. To allow them, add to sizewise.toml of the server:",
+        "",
+        "[hosts.crm]",
+        'url = "https://..."',
+        'methods = ["GET"]',
+        '# key = "env:CRM_KEY"  # if the API needs one',
     ]
 
 
