@@ -132,6 +132,11 @@ def test_an_api_of_the_settings_is_asked_with_a_key_that_the_flow_never_sees(
     assert b"secret-of-crm" not in b"".join(seen.steps.results.values())
 
 
+def test_what_a_url_cannot_have_is_encoded_and_what_is_encoded_stays(api: Api) -> None:
+    node = f'{{kind: http, url: "{api.url}/a b%20c?q=ein täg&l=[1]#part"}}'
+    assert called(api, node).outputs["json"]["path"] == "/base/a%20b%20c?q=ein%20t%C3%A4g&l=%5B1%5D"
+
+
 def test_a_whole_url_must_lie_below_an_allowed_one(api: Api) -> None:
     assert called(api, f'{{kind: http, url: "{api.url}/x?y=1"}}').outputs["json"]["path"] == "/base/x?y=1"
     for url in (

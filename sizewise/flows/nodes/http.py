@@ -61,7 +61,7 @@ class HttpNode(Node, frozen=True, kw_only=True):
         http = context.dependencies.http
         if http is None:
             raise missing_dependency("HTTP client for flows", "allow a host: [hosts.NAME] in sizewise.toml")
-        host, target = (self.host, _path(self.path)) if self.host else http.match_url(self.url)
+        host, target = (self.host, _path(self.path)) if self.host else http.match_url(_encoded(self.url.strip()))
         query = [(name, to_text(each)) for name, each in self.query.items() if each is not None]
         if query:
             target += ("&" if "?" in target else "?") + urlencode(query)
@@ -100,9 +100,22 @@ class HttpNode(Node, frozen=True, kw_only=True):
         return b"", headers
 
 
+def _encoded(url: str) -> str:
+    """What a URL cannot have, percent-encoded: values that a flow puts into it may have spaces and letters of any kind.
+
+    The host stays as it is; what is encoded already stays so.
+    """
+    scheme, separator, rest = url.partition("://")
+    end = next((at for at, each in enumerate(rest) if each in "/?#"), len(rest))
+    return f"{scheme}{separator}{rest[:end]}{quote(rest[end:].partition('#')[0], safe=_ALLOWED)}"
+
+
+_ALLOWED = "/?&=:@!$'()*+,;~%-._"
+
+
 def _path(path: str) -> str:
     """The path, percent-encoded, with a leading slash."""
-    made = quote(path, safe="/?&=:@!$'()*+,;~%-._")
+    made = quote(path, safe=_ALLOWED)
     return made if made.startswith(("/", "?")) or not made else f"/{made}"
 
 
