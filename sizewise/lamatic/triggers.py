@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sizewise.flows.language.types import Json
 from sizewise.lamatic.canvas import CanvasNode
+from sizewise.lamatic.model_nodes import USAGE_FIELDS
 from sizewise.lamatic.template_parser import (
     ConditionalExpression,
     DefaultExpression,
@@ -253,6 +254,21 @@ def _cron(translator: Translator, node: CanvasNode) -> dict[str, Json]:
     return {**made, "zone": zone} if zone and zone != "UTC" else made
 
 
+_USAGE = re.compile(r"\{\{\s*[\w-]+\.output\._meta[\w.]*\s*\}\}")
+
+
+def _without_usage(translator: Translator, name: str, value: Json) -> Json:
+    """`value` with null in the place of what a model node says of its tokens and its model."""
+    if isinstance(value, str) and _USAGE.fullmatch(value.strip()):
+        translator.add_note(f"its output {name} has null in place of {value.strip()}", USAGE_FIELDS["_meta"])
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_usage(translator, f"{name}.{key}", each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_usage(translator, name, each) for each in value]
+    return value
+
+
 def translate_response(translator: Translator, node: CanvasNode) -> dict[str, Json]:
     """The flow's outputs. Raises TranslationError."""
     values = node.values
@@ -285,4 +301,6 @@ def translate_response(translator: Translator, node: CanvasNode) -> dict[str, Js
         named[ours] = each
     if values.get("webhookUrl"):
         translator.add_note("it called a webhook when it ended", "See [webhooks.NAME], or poll the run.")
-    return translator.translate_mapping(named, "outputMapping")
+    named = {name: _without_usage(translator, name, each) for name, each in named.items()}
+    made = translator.translate_mapping(named, "outputMapping")
+    return {name: made.get(name, f"{{{{ not_imported.{name} }}}}") for name in named}  # `flow check` reports those

@@ -428,14 +428,25 @@ def test_a_node_that_is_switched_off_is_left_out() -> None:
 def test_an_output_that_cannot_be_said_is_named_and_the_others_stay() -> None:
     outputs = {
         "text": "{{LLMNode_187.output.generatedResponse}}",
-        "tokens": "{{LLMNode_187.output._meta.total_tokens}}",
+        "drawn": "{{LLMNode_187.output.images}}",
     }
     made = one(Flow("o", "LLMNode_187", [llm()], outputs))
-    assert made.data["outputs"] == {"text": "{{ LLMNode_187.text }}"}
+    assert made.data["outputs"] == {"text": "{{ LLMNode_187.text }}", "drawn": "{{ not_imported.drawn }}"}
     (told,) = about(made, "responseNode_triggerNode_1")
     assert str(told).startswith(
-        "responseNode_triggerNode_1 (graphqlResponseNode): tokens: {{ LLMNode_187.output._meta }}",
+        "responseNode_triggerNode_1 (graphqlResponseNode): drawn: {{ LLMNode_187.output.images }}",
     )
+    assert any("not_imported" in each for each in mistakes(made))  # it is not live without an output that it declares
+
+
+def test_tokens_of_an_output_are_null_with_a_note() -> None:
+    meta = "{{ LLMNode_187.output._meta }}"
+    outputs = {"result": {"text": "{{LLMNode_187.output.generatedResponse}}", "_meta": meta}, "tokens": [meta]}
+    made = one(Flow("o", "LLMNode_187", [llm()], {name: json.dumps(each) for name, each in outputs.items()} | outputs))
+    assert made.data["outputs"] == {"result": {"text": "{{ LLMNode_187.text }}", "_meta": None}, "tokens": [None]}
+    told = [each for each in about(made, "responseNode_triggerNode_1") if each.message]
+    assert [each.grade for each in told] == ["note", "note"] and mistakes(made) == []
+    assert "its output result._meta has null in place of" in told[0].message
 
 
 def test_conditions_of_a_node_that_runs_all_its_ways_are_named() -> None:
