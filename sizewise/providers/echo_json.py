@@ -22,11 +22,15 @@ class ResponseFormat(Struct, frozen=True):
 
 def json_answer(chat: ChatRequest, words: str) -> str:
     """JSON text that satisfies the request's schema, as far as `fill_schema` can. It has spaces, so that a stream has
-    several words.
+    several words. It is made of fewer words if it would exceed the request's `max_tokens`.
     """
     asked = msgspec.json.decode(chat.fields["response_format"], type=ResponseFormat)
-    schema = asked.json_schema.schema if asked.json_schema is not None else None
-    return json.dumps(fill_schema(_schema_from_words(words) if schema is None else schema, words), ensure_ascii=False)
+    schema = asked.json_schema.schema if asked.json_schema is not None else _schema_from_words(words)
+    while True:
+        answer = json.dumps(fill_schema(schema, words), ensure_ascii=False)
+        if chat.max_tokens is None or len(answer.split()) < chat.max_tokens or not words:
+            return answer
+        words = " ".join(words.split()[: len(words.split()) // 2])
 
 
 def _schema_from_words(words: str) -> Mapping[str, object]:

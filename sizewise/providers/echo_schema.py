@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 MAX_DEPTH = 12  # levels; a recursive schema would never end
+LETTERS_AND_DIGITS = ("A", "a", "1", "A1")
+MAX_CANDIDATES = 20  # words that are held against a pattern
+MAX_CANDIDATE_CHARS = 16  # of each: an expression may take exponential time
 MAX_VALUES = 10_000  # values, references followed, and characters per text: a small schema can describe a huge value
 
 SAMPLES: Mapping[str, str] = {
@@ -30,8 +33,8 @@ def fill_schema(schema: object, words: str) -> object:
     """Deterministic: the same schema and words give the same value.
 
     Numbers and quoted phrases are used in their order in `words`. A text without a phrase left gets all the words, an
-    enum the member that `words` names, a known format its sample. Optional properties are omitted. `pattern`,
-    `uniqueItems` and the like are ignored.
+    enum the member that `words` names, a known format its sample, a pattern a word or sample that it allows, if there
+    is one. Optional properties are omitted. `uniqueItems` and the like are ignored.
     """
     return _SchemaFiller(schema if isinstance(schema, dict) else {}, words).value(schema, 0)
 
@@ -88,6 +91,8 @@ class _SchemaFiller:
             return sample
         least, most = schema.get("minLength"), schema.get("maxLength")
         text = next(self._phrases, self._words)[: most if isinstance(most, int) else None]
+        if isinstance(pattern := schema.get("pattern"), str):
+            text = _matching(pattern, text)
         return text.ljust(min(least if isinstance(least, int) else 0, MAX_VALUES), ".")
 
     def _number(self, schema: Schema) -> float:
@@ -119,6 +124,18 @@ class _SchemaFiller:
         for step in reference.removeprefix("#").split("/"):
             place = place.get(step) if step and isinstance(place, dict) else place
         return place
+
+
+def _matching(pattern: str, text: str) -> str:
+    """`text`, or what of it or of a few samples the pattern allows; `text` if none is."""
+    words = text.split()[:MAX_CANDIDATES]
+    candidates = (text, text.upper(), text.lower(), *words, *LETTERS_AND_DIGITS, *SAMPLES.values())
+    try:
+        allowed = re.compile(pattern)
+    except re.error:  # JavaScript's expressions are not all Python's
+        return text
+    short = (each for each in candidates if 0 < len(each) <= MAX_CANDIDATE_CHARS)
+    return next(filter(allowed.search, short), text)
 
 
 def _kind(schema: Schema) -> object:

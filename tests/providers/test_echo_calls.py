@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -87,3 +88,26 @@ def test_a_small_schema_of_a_huge_value_is_filled_in_part(schema: object) -> Non
 @pytest.mark.parametrize("tools", [[{}], [{"type": "function", "function": {"name": 1}}], [7]])
 def test_a_tool_that_cannot_be_read_is_not_called(tools: object) -> None:
     assert say("hello", cues="[[call]]", tools=tools).text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words", "value"),
+    [
+        ("^[A-Z][A-Z0-9_]*$", "Tea is hot.", "A"),
+        ("^[a-z]+$", "Tea is hot.", "is"),
+        (r"^\d{4}-\d{2}-\d{2}$", "Tea is hot.", "2026-11-25"),
+        ("^hot tea$", "hot tea", "hot tea"),
+        ("^never such a value$", "hot tea", "hot tea"),
+        ("(", "hot tea", "hot tea"),
+    ],
+)
+def test_a_text_with_a_pattern_is_a_word_or_sample_that_it_allows(pattern: str, words: str, value: str) -> None:
+    assert fill_schema({"type": "string", "pattern": pattern}, words) == value
+
+
+def test_a_form_is_filled_within_the_tokens_that_it_may_have() -> None:
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in "abc"}}
+    form = {"type": "json_schema", "json_schema": {"name": "form", "schema": schema}}
+    reply = say("word " * 300, tools=[], response_format=form, max_tokens=100)
+    assert json.loads(reply.text).keys() == {"a", "b", "c"} and len(reply.text.split()) < 100
+    assert reply.choices[0].finish_reason == "stop"
