@@ -12,7 +12,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-browser test-chaos test-long test-large test-reached test-sdks check-web coverage flakes check check-docs check-format check-imports check-supply check-types check-walls fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-shared-cache bench-collector bench-tuning bench-bias bench-batches
+.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-browser test-chaos test-long test-large test-reached test-sdks check-web coverage flakes check check-docs check-format check-imports check-supply check-types check-walls fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-lamatic bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-shared-cache bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -42,6 +42,7 @@ help:
 	@echo "make bench-context [ARGS='--model local/smollm2-135m --pages 2 20']   summaries and conversations of up to 500 pages"
 	@echo "make bench-scale                                                         one and two workers: CPU a request, requests/s"
 	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [SECOND=NAME JSON=1]  what routing is worth on any outcomes"
+	@echo "make bench-lamatic DATA=FOLDER                                           how many Lamatic flows run by Lamatic's own SDKs"
 	@echo "make bench-evals                                                         how often the gate of an eval is wrong"
 	@echo "make bench-judge ARGS='--data FOLDER'                                     how often a corrected judge holds the truth"
 	@echo "make bench-eval-speed                                                    items/s of an eval, beside promptfoo and Inspect"
@@ -291,6 +292,9 @@ bench-evals: .venv/dev
 
 bench-judge: .venv/dev
 	$(BIN)/python -m bench.evals.judge_coverage $(ARGS)
+
+bench-lamatic: .venv/dev .venv/sdks/ready
+	@$(BIN)/python -m bench.lamatic.sdks $(DATA)
 
 bench-eval-speed: .venv/dev .venv/sdks/ready .venv/sdks/promptfoo .venv/evals/ready
 	@$(BIN)/python -m bench.evals.throughput $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,11 +32,15 @@ class Authority:
         made = _built(self._name, self._name, self._key.public_key(), self._key.public_key(), 0, 36_500, authority=True)
         self.file.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def signs(self, name: str, first: int = -1, last: int = 365, password: bytes = b"") -> Pair:
-        """Good from `first` to `last`, in days from now, for this machine; the files are called `name`."""
+    def signs(
+        self, name: str, first: int = -1, last: int = 365, password: bytes = b"", hosts: Iterable[str] = ()
+    ) -> Pair:
+        """Good from `first` to `last`, in days from now, for this machine and `hosts`; the files are called `name`."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = _built(subject, self._name, key.public_key(), self._key.public_key(), first, last, authority=False)
+        made = _built(
+            subject, self._name, key.public_key(), self._key.public_key(), first, last, authority=False, hosts=hosts
+        )
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.cert.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
         locked = BestAvailableEncryption(password) if password else NoEncryption()
@@ -52,9 +57,11 @@ def _built(
     first: int,
     last: int,
     authority: bool,
+    hosts: Iterable[str] = (),
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.DNSName("git.example"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    named = [x509.DNSName(each) for each in ("localhost", "git.example", *hosts)]
+    names = [*named, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -61,14 +61,14 @@ class Kit:
     def __init__(self, folder: Path, reads: Mapping[str, list[str]]) -> None:
         self.folder = folder
         self._reads = reads
-        self._code: dict[str, str] = {}
+        self.code: dict[str, str] = {}
 
     def flows(self) -> list[Path]:
         return sorted(each for each in (self.folder / "flows").iterdir() if each.suffix in (".ts", ".json"))
 
     def lookup(self, path: str) -> str | None:
-        if path in self._code:
-            return self._code[path]
+        if path in self.code:
+            return self.code[path]
         file = self.folder / path
         if file.is_file():
             return file.read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ class Kit:
             text = "".join(f"export const {name} = {json.dumps(each)};\n" for name, each in data.items())
             text += f"export default {{ {names} }};\n"
         name = f"flows/{path.stem}.ts"
-        self._code = {}
+        self.code = {}
         canvas = file_formats.parse_file(name, text, self.lookup)[1]
         missing = {
             node.id: code[2:-2]
@@ -96,7 +96,7 @@ class Kit:
         reads = {id: self._reads.get(f"kits/{self.folder.name}/{script}", []) for id, script in missing.items()}
         reads = {id: [each for each in paths if "_" in each and "*" not in each] for id, paths in reads.items()}
         found = stand_ins.uses(canvas, reads)
-        self._code = {
+        self.code = {
             script: stand_ins.code(reads[id], stand_ins.value(found.get(id, ()))) for id, script in missing.items()
         }
         return file_formats.parse_file(name, text, self.lookup)[1], found
