@@ -15,8 +15,9 @@ from sizewise.cli.api_client import ApiClient
 from sizewise.cli.flow_environments import SHORT, places_of
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, format_seconds, format_time, write_json, write_pairs, write_table
+from sizewise.cli.printable import printable
 from sizewise.cli.value_completion import complete_flow
-from sizewise.errors import BadRequest, PathNotFound
+from sizewise.errors import BadRequest, Forbidden, PathNotFound
 
 UNDERWAY = ("queued", "running", "waiting")
 STATES: tuple[operations.FlowRunState, ...] = get_args(operations.FlowRunState)
@@ -98,22 +99,27 @@ async def fetch_run(server: ApiClient, id: str) -> operations.FlowRunDetails:
 
 @click.command()
 @click.argument("run")
+@click.option("--outputs", is_flag=True, help="Also show what it gave: for who started it, and with read_contents.")
 @server_options
-def status(run: str) -> None:
-    """Show a run node by node: state, model, time, cost.
+def status(run: str, outputs: bool) -> None:
+    """Show a run node by node: state, model, time, cost; and why it failed.
 
     \b
-    Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a
+    Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a --outputs
     """
-    found = asyncio.run(fetch_run(api_client(), run))
+    server = api_client()
+    found = asyncio.run(fetch_run(server, run))
+    ended = asyncio.run(_output(server, found, outputs))
     if wants_json():
-        write_json(msgspec.to_builtins(found))
+        given = {"outputs": ended.outputs if ended is not None else None} if outputs else {}
+        write_json({**msgspec.to_builtins(found), **given})
         return
     write_pairs(
         [
             ("run", found.id),
             ("flow", f"{_called(found)} in {found.project!r}"),
             ("state", f"{found.state} {found.error}".rstrip()),
+            *([("why", ended.failure.message)] if ended is not None and ended.failure is not None else []),
             ("started", f"{format_time(found.created)} by {found.endpoint}, key {found.key}"),
             ("took", _took(found.started, found.ended)),
             *([("attempt", str(found.attempt))] if found.attempt > 1 else []),
@@ -121,8 +127,23 @@ def status(run: str) -> None:
     )
     click.echo()
     print_steps(found.steps)
+    if outputs and ended is not None and ended.outputs is not None:
+        text = msgspec.json.format(msgspec.json.encode(ended.outputs)).decode()
+        click.echo(f"\n{printable(text, lines=True)}")
     if hint := _next(found):
         click.echo(f"\n{hint}")
+
+
+async def _output(server: ApiClient, run: operations.FlowRun, outputs: bool) -> operations.FlowRunOutput | None:
+    """What a run gave, or why it failed; None: it has neither. Raises Forbidden if `outputs` may not be read."""
+    if run.state != "failed" and not outputs:
+        return None
+    try:
+        return await operations.get_flow_run_output(server, id=run.id)
+    except Forbidden:
+        if outputs:
+            raise
+        return None
 
 
 @click.command()

@@ -119,8 +119,19 @@ def test_a_run_that_fails_ends_as_its_error_and_runs_are_listed_by_page_and_stat
     assert (failed.code, "; then: sizewise flow resume" in failed.hint) == (2, True)
     (bad,) = sizewise("flow", "runs", "--state", "failed", "--json", home=server.home).json["runs"]
     assert bad["flow"] == "bad" and bad["error"]
+    why = next(
+        each for each in sizewise("flow", "status", bad["id"], home=server.home).out.splitlines() if "why" in each
+    )
+    assert why.split(maxsplit=1)[1] in failed.err
     done = sizewise("flow", "run", "plain", "-i", "question=yes", "--durable", "--json", home=server.home).json
     assert done["outputs"] == {"answer": "<yes 1>"}
+    shown = sizewise("flow", "status", done["run"], "--outputs", home=server.home).out
+    assert '"answer": "<yes 1>"' in shown and "why" not in shown
+    assert (
+        sizewise("flow", "status", done["run"], "--outputs", "--json", home=server.home).json["outputs"]
+        == done["outputs"]
+    )
+    assert "<yes 1>" not in sizewise("flow", "status", done["run"], home=server.home).out
     newest = sizewise("flow", "runs", "--last", "1", home=server.home)
     assert done["run"] in newest.out and "more: sizewise flow runs --last 1 --before" in newest.err
     number = newest.err.split()[-1]

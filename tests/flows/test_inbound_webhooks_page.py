@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, Served, environment, serving, until
 from tests.walls.source import ROOT
 
@@ -71,6 +72,13 @@ def sends(served: Served, *words: str, text: str = "") -> None:
     other = "whsec_" + base64.b64encode(b"q" * 32).decode()
     code, refused = run(served, *words, text=text, secret=other)
     assert code != 0 and (not refused or refused["error"]["code"] == "forbidden")
+
+
+def test_what_a_run_gave_is_shown_to_its_publisher(served: Served) -> None:
+    _, sent = run(served, "bash", "-euo", "pipefail", "-c", SHELL)
+    assert outputs(served, sent["run"])
+    shown = sizewise("flow", "status", sent["run"], "--outputs", home=served.home).out
+    assert '"text": "Order A-1 of the web shop"' in shown
 
 
 def test_the_shell_example_starts_a_run(served: Served) -> None:
