@@ -117,6 +117,28 @@ def test_a_release_is_planned_approved_by_another_applied_and_rolled_back_in_two
         assert opened.wrong() == []
 
 
+def test_a_flow_shows_which_version_answers_in_each_environment(
+    browser: Any, released: Served, owners: tuple[Browser, Browser]
+) -> None:
+    home = released.home
+    one = run(home, "flow", "list")["flows"][0]["environments"]["prod"]["version"]
+    file = home / "flows" / "answer.yaml"
+    file.write_text(file.read_text().replace("FLOW one", "FLOW two"))
+    until(lambda: run(home, "flow", "list")["flows"][0]["environments"]["staging"]["version"] != one)
+    two = run(home, "flow", "list")["flows"][0]["environments"]["staging"]["version"]
+    with tab(browser, released, owners[0]) as opened:
+        opened.open("/flows")
+        opened.page.get_by_text(f"staging answers with version {two[:8]}").wait_for()
+        opened.page.get_by_text(f"prod answers with version {one[:8]}").wait_for()
+        assert opened.inaccessible() == []
+        opened.open("/flows/answer?view=versions")
+        newest = opened.page.get_by_role("listitem").filter(has_text=two[:12])
+        newest.get_by_text("live in staging", exact=True).wait_for()
+        older = opened.page.get_by_role("listitem").filter(has_text=one[:12])
+        older.get_by_text("live in prod, free", exact=True).wait_for()
+        assert opened.wrong() == []
+
+
 def promote_by_keys(opened: Tab, reason: str) -> None:
     """Pauses, resumes and promotes a canary by Tab, Enter and Escape; each dialog gives the focus back."""
     keys, dialog = opened.page.keyboard, opened.page.get_by_role("dialog")

@@ -1,6 +1,8 @@
 // Typed documents of this room, generated from queries.graphql by `make docs`; do not edit.
 import type { Document } from '../api/document';
 
+export type EnvironmentFlows = { environment: string; release: string | null; canary: string | null; share: number; flows: Array<{ name: string; version: string | null; canaryVersion: string | null; }>; };
+
 export type FlowNode = { id: string; path: Array<unknown>; kind: string; parent: string; line: number; endLine: number; outputs: unknown; cases: Array<string>; sideEffect: boolean; streams: string; };
 
 export type FlowEdge = { from: string; to: string; case: string; kind: 'required' | 'optional' | 'order'; path: Array<unknown>; reference: string; line: number; column: number; endColumn: number; };
@@ -11,9 +13,9 @@ export type RunRow = { id: string; number: number | null; flow: string; version:
 
 export type RunDetail = RunRow & { project: string; user: string; key: string; steps: Array<{ key: string; state: string; attempt: number; started: number; ended: number | null; decidedBy: string; model: string; costUsd: string | null; error: string; }>; failure: { code: string; message: string; hint: string; } | null; };
 
-export type FlowList = { flows: Array<{ name: string; version: string; project: string; published: number; publishedBy: string; description: string; sideEffects: boolean; error: string | null; inputs: Array<{ name: string; type: unknown; required: boolean; }>; }>; };
+export type FlowList = { flows: Array<{ name: string; version: string; project: string; published: number; publishedBy: string; description: string; sideEffects: boolean; error: string | null; inputs: Array<{ name: string; type: unknown; required: boolean; }>; }>; flowsByEnvironment: Array<EnvironmentFlows>; };
 export const flowListDocument: Document<FlowList, object> = {
-  text: `query FlowList{flows{name version project published publishedBy description sideEffects error inputs{name type required}}}`,
+  text: `query FlowList{flows{name version project published publishedBy description sideEffects error inputs{name type required}}flowsByEnvironment{...EnvironmentFlows}}fragment EnvironmentFlows on EnvironmentFlows{environment release canary share flows{name version canaryVersion}}`,
 };
 
 export type FlowOpen = { flow: { name: string; version: string; published: number; publishedBy: string; sideEffects: boolean; error: string | null; text: string; } | null; flowDraft: { baseVersion: string; saved: number; text: string | null; layout: unknown | null; } | null; flowDrafts: Array<{ name: string; user: string; mine: boolean; saved: number; }>; flowFiles: Array<{ name: string; file: string; }>; gitSync: { url: string; branch: string; } | null; };
@@ -31,9 +33,9 @@ export const flowCheckDocument: Document<FlowCheck, { text: string; }> = {
   text: `query FlowCheck($text:String!){checkFlow(text:$text){name version valid findings{...Finding}graph{nodes{...FlowNode}edges{...FlowEdge}}}}fragment Finding on FlowFinding{node line column message hint severity fixes{title start end text}}fragment FlowNode on FlowGraphNode{id path kind parent line endLine outputs cases sideEffect streams}fragment FlowEdge on FlowGraphEdge{from to case kind path reference line column endColumn}`,
 };
 
-export type FlowVersions = { flowVersions: Array<{ version: string; created: number; createdBy: string; live: boolean; publications: Array<{ at: number; by: string; note: string; }>; }>; };
+export type FlowVersions = { flowVersions: Array<{ version: string; created: number; createdBy: string; live: boolean; publications: Array<{ at: number; by: string; note: string; }>; }>; flowsByEnvironment: Array<EnvironmentFlows>; };
 export const flowVersionsDocument: Document<FlowVersions, { name: string; }> = {
-  text: `query FlowVersions($name:String!){flowVersions(name:$name limit:30){version created createdBy live publications{at by note}}}`,
+  text: `query FlowVersions($name:String!){flowVersions(name:$name limit:30){version created createdBy live publications{at by note}}flowsByEnvironment{...EnvironmentFlows}}fragment EnvironmentFlows on EnvironmentFlows{environment release canary share flows{name version canaryVersion}}`,
 };
 
 export type FlowVersionTexts = { flowVersions: Array<{ version: string; text: string; }>; };

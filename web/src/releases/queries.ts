@@ -1,7 +1,7 @@
 // Typed documents of this room, generated from queries.graphql by `make docs`; do not edit.
 import type { Document } from '../api/document';
 
-export type EnvironmentCard = { name: string; isDefault: boolean; source: string; approve: number; live: { release: string; previous: string | null; canary: string | null; share: number; changed: number; changedBy: string; } | null; problem: string; moves: Array<{ release: string; before: string | null; at: number; by: string; action: string; reason: string; }>; plans: Array<{ id: string; release: string; source: string; created: number; createdBy: string; }>; edges: EdgeCounts; };
+export type EnvironmentCard = { name: string; isDefault: boolean; source: string; approve: number; live: { release: string; previous: string | null; canary: string | null; share: number; since: number; changed: number; changedBy: string; } | null; problem: string; moves: Array<{ release: string; before: string | null; at: number; by: string; action: string; reason: string; }>; plans: Array<{ id: string; release: string; source: string; created: number; createdBy: string; }>; edges: EdgeCounts; };
 
 export type EdgeCounts = { total: number; failing: number; lagging: number; silent: number; current: number; revoked: number; };
 
@@ -17,7 +17,7 @@ export type CanaryView = { environment: string; release: string; stable: string;
 
 export type ReleaseOverview = { environments: Array<EnvironmentCard>; edges: { rows: Array<EdgeRow>; before: string | null; }; releases: Array<SavedRelease>; gitSync: { url: string; branch: string; commit: string | null; release: string | null; checked: number | null; error: string | null; } | null; };
 export const releaseOverviewDocument: Document<ReleaseOverview, object> = {
-  text: `query ReleaseOverview{environments{...EnvironmentCard}edges(last:8){rows{...EdgeRow}before}releases(last:100){...SavedRelease}gitSync{url branch commit release checked error}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}edges{...EdgeCounts}}fragment EdgeCounts on EdgeCounts{total failing lagging silent current revoked}fragment EdgeRow on Edge{name kind environment standing release wanted wantedSince version seen records waiting lost note}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}`,
+  text: `query ReleaseOverview{environments{...EnvironmentCard}edges(last:8){rows{...EdgeRow}before}releases(last:100){...SavedRelease}gitSync{url branch commit release checked error}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share since changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}edges{...EdgeCounts}}fragment EdgeCounts on EdgeCounts{total failing lagging silent current revoked}fragment EdgeRow on Edge{name kind environment standing release wanted wantedSince version seen records waiting lost note}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}`,
 };
 
 export type EdgeList = { edges: { rows: Array<EdgeRow>; before: string | null; }; };
@@ -32,7 +32,7 @@ export const edgeGroupsDocument: Document<EdgeGroups, object> = {
 
 export type ReleaseDetail = { release: SavedRelease & { requires: unknown; }; environments: Array<EnvironmentCard>; };
 export const releaseDetailDocument: Document<ReleaseDetail, { hash: string; }> = {
-  text: `query ReleaseDetail($hash:String!){release(hash:$hash){...SavedRelease requires}environments{...EnvironmentCard}}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}edges{...EdgeCounts}}fragment EdgeCounts on EdgeCounts{total failing lagging silent current revoked}`,
+  text: `query ReleaseDetail($hash:String!){release(hash:$hash){...SavedRelease requires}environments{...EnvironmentCard}}fragment SavedRelease on Release{hash created createdBy parts{kind name version}}fragment EnvironmentCard on Environment{name isDefault source approve live{release previous canary share since changed changedBy}problem moves{release before at by action reason}plans{id release source created createdBy}edges{...EdgeCounts}}fragment EdgeCounts on EdgeCounts{total failing lagging silent current revoked}`,
 };
 
 export type ReleasePartText = { releasePart: { content: string; }; };
