@@ -57,3 +57,11 @@ def other_answers(environments: Sequence[EnvironmentFlows], name: str, version: 
         else f"{environment} does not have it yet: sizewise release promote {environment}"
         for environment, each in other_versions(environments, name, version)
     ]
+
+
+def once_live(environments: Sequence[EnvironmentFlows]) -> str:
+    """When what is published now answers: `at once in staging, and in prod once it is promoted`."""
+    follow = ", ".join(each.environment for each in environments if each.release is None)
+    others = ", ".join(each.environment for each in environments if each.release is not None)
+    later = f"in {others} once it is promoted" if others else ""
+    return " and ".join(filter(None, (f"at once in {follow}" if follow else "", later)))

@@ -9,12 +9,14 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.flow_environments import once_live
 from sizewise.cli.flow_show import write_commit
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.prompt import SHORT
 from sizewise.cli.prompt_files import complete_prompt, find_prompt_file, parse_front_matter
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, Forbidden
 from sizewise.prompts.prompt_library import SUFFIX, read_prompt
 
 
@@ -39,13 +41,24 @@ def publish(id: str, replaces: str | None, note: str) -> None:
     if file.error is not None:
         raise BadRequest(file.error.message, f"run: sizewise prompt check {id}")
     text = file.path.read_text("utf-8")
-    told = asyncio.run(
-        operations.publish_prompt(api_client(), id=file.id, text=text, expected_version=replaces, note=note)
-    )
+    server = api_client()
+    told = asyncio.run(operations.publish_prompt(server, id=file.id, text=text, expected_version=replaces, note=note))
     if wants_json():
         write_json(msgspec.to_builtins(told))
     elif told.commit is not None:
         write_commit(told.commit)
     elif told.prompt is not None:
         again = "" if told.new else " (unchanged)"
-        click.echo(f"prompt {told.prompt.id}@{told.prompt.version[:SHORT]} is live{again}")
+        called = f"prompt {told.prompt.id}@{told.prompt.version[:SHORT]}"
+        environments = asyncio.run(_environments(server))
+        click.echo(
+            f"{called} is live{again}" if not environments else f"{called}{again} is live {once_live(environments)}"
+        )
+
+
+async def _environments(server: ApiClient) -> list[operations.EnvironmentFlows]:
+    """Empty where the key may not read them."""
+    try:
+        return await operations.list_flows_by_environment(server)
+    except Forbidden:
+        return []

@@ -91,6 +91,12 @@ def test_each_environment_shows_the_version_that_answers_there(server: Served) -
     again = printed(home, "flow", "publish", "hello")
     assert "answers in staging\n" in again and f"prod answers with {one[:12]}: sizewise release promote prod" in again
 
+    (home / "prompts").mkdir()
+    (home / "prompts/greet.md").write_text("---\nrole: user\n---\nHi\n")
+    assert printed(home, "prompt", "publish", "greet").endswith(
+        "is live at once in staging and in prod once it is promoted\n"
+    )
+
     (home / "flows/hello.yaml").unlink()
     until(lambda: shown(home)["environments"]["staging"]["version"] is None)
     assert shown(home)["environments"]["prod"]["version"] == one == answered(server, keys["prod"])[1]

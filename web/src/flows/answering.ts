@@ -14,6 +14,15 @@ export function answers(environments: EnvironmentFlows[], name: string): string[
   });
 }
 
+/** When a version that is published now answers: `at once`, or in some environments later. */
+export function onceLive(environments: { environment: string; release: string | null }[]): string {
+  const follow = environments.filter((each) => each.release === null).map((each) => each.environment);
+  const others = environments.filter((each) => each.release !== null).map((each) => each.environment);
+  if (others.length === 0) return 'at once';
+  const later = `in ${others.join(', ')} once it is promoted`;
+  return follow.length > 0 ? `at once in ${follow.join(', ')}, and ${later}` : later;
+}
+
 /** Where this version answers: `live in prod`, `canary of prod`. Without environments: `live`, if it is published. */
 export function liveIn(environments: EnvironmentFlows[], name: string, version: string, published: boolean): string[] {
   if (environments.length === 0) return published ? ['live'] : [];

@@ -54,6 +54,7 @@ export class FlowEditing {
   refused = $state(false);
 
   live = $state.raw<Live | null>(null);
+  environments = $state.raw<FlowOpen['flowsByEnvironment']>([]);
   /** The published text that this one is made from, and its version. */
   base = $state.raw({ version: '', text: '' });
   others = $state.raw<FlowOpen['flowDrafts']>([]);
@@ -138,6 +139,7 @@ export class FlowEditing {
     this.others = found.flowDrafts.filter((each) => each.name === this.name && !each.mine);
     this.file = found.flowFiles.find((each) => each.name === this.name)?.file ?? '';
     this.git = found.gitSync;
+    this.environments = found.flowsByEnvironment;
   }
 
   /** A draft of an earlier version says which; its text is kept with the draft. */

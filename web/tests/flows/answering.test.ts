@@ -1,6 +1,6 @@
 // Which version of a flow answers where, as the pages of flows say it.
 import { describe, expect, it } from 'vitest';
-import { answers, liveIn } from '../../src/flows/answering';
+import { answers, liveIn, onceLive } from '../../src/flows/answering';
 import type { EnvironmentFlows } from '../../src/flows/queries';
 
 const place = (environment: string, version: string | null, canaryVersion: string | null = null): EnvironmentFlows => ({
@@ -21,6 +21,17 @@ describe('where a version of a flow answers', () => {
     ]);
     expect(answers([place('prod', one, one)], 'hello')).toEqual(['prod answers with version 11111111']);
     expect(answers([], 'hello')).toEqual([]);
+  });
+
+  it('says when a published version answers', () => {
+    const [follows, stays] = [
+      { ...place('staging', two), release: null },
+      { ...place('prod', one), release: 'r' },
+    ];
+    expect(onceLive([])).toBe('at once');
+    expect(onceLive([follows])).toBe('at once');
+    expect(onceLive([follows, stays])).toBe('at once in staging, and in prod once it is promoted');
+    expect(onceLive([stays])).toBe('in prod once it is promoted');
   });
 
   it('names the places of a version', () => {
