@@ -142,7 +142,12 @@ outputs: {{said: "{{{{ call.json.done }}}}"}}
         told: Any = sizewise("flow", "check", "--json", home=tmp_path).json
         assert told["hosts"] == [{"url": url, "name": "", "allowed": False, "methods": ["POST"], "flows": ["calls"]}]
         assert told["settings"] in found.out
-        with serving(tmp_path, ECHO):
+        with serving(tmp_path, ECHO) as server:
+            query = "query ($text: String!) { checkFlow(text: $text) { valid findings { node message hint } } }"
+            shown: Any = server.ask("/graphql", {"query": query, "variables": {"text": text}}).json
+            (warned,) = shown["data"]["checkFlow"]["findings"]
+            assert shown["data"]["checkFlow"]["valid"] and warned["node"] == "call"
+            assert warned["hint"] == f'Allow it in sizewise.toml: [hosts.api] url = "{url}"'
             until(lambda: sizewise("flow", "list", "--json", home=tmp_path).json["flows"][0]["state"] == "live")
             denied = sizewise("flow", "run", "calls", "--input", "id=a", home=tmp_path)
             assert denied.code != 0 and f'[hosts.api] url = "{url}"' in denied.err, denied.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -293,6 +294,16 @@ def test_a_person_who_ends_it_or_makes_it_live_ends_its_evaluation(database: Dat
     begin(database, ONE_STEP)
     now = live(database)
     write_in(database, lambda c: move(c, now, LiveRelease(*PLACE, CANARY, previous=STABLE), "promote", "", EVENT))
+    assert look(database, 5) is None
+    assert (canary(database).state, canary(database).reason) == ("promoted", "promoted by hand")
+
+
+def test_one_that_became_live_and_was_rolled_back_before_the_next_look_had_become_live(database: Database) -> None:
+    begin(database, ONE_STEP)
+    started = canary(database).started
+    promoted = LiveRelease(*PLACE, CANARY, previous=STABLE, changed=started + 1)
+    for after, action in ((promoted, "promote"), (LiveRelease(*PLACE, STABLE, changed=started + 2), "rollback")):
+        write_in(database, partial(move, before=live(database), after=after, action=action, reason="", event=EVENT))
     assert look(database, 5) is None
     assert (canary(database).state, canary(database).reason) == ("promoted", "promoted by hand")
 
