@@ -388,6 +388,34 @@ def max_open_files() -> int:
     return MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
 
 
+def process_identity(pid: int) -> str:
+    """Boot, process namespace and start time: what no other process with this number shares. Empty where the system
+    does not say (Linux does), or the process has ended.
+    """
+    state, *fields = _first_line(f"/proc/{pid}/stat").rpartition(")")[2].split() or ("Z",)
+    if state in "ZX" or len(fields) < 19:  # killed, and its parent has not looked yet
+        return ""
+    boot, namespace = _first_line("/proc/sys/kernel/random/boot_id") or "-", "-"
+    with suppress(OSError):  # some sandboxes have no namespaces
+        namespace = os.readlink("/proc/self/ns/pid")
+    return f"{boot} {namespace} {fields[18]}"
+
+
+def is_same_process(pid: int, identity: str) -> bool:
+    """Whether the process runs on that `process_identity` describes. Without an identity: whether any process has
+    this number.
+    """
+    if identity:
+        return process_identity(pid) == identity
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # a process of another user
+    return True
+
+
 def physical_cores() -> int:
     """Physical cores that this process may use, at least 1; respects CPU affinity and the cgroup's CPU quota."""
     if sys.platform != "linux":
@@ -403,6 +431,6 @@ def physical_cores() -> int:
 
 def _first_line(path: str) -> str:
     try:
-        return Path(path).read_text("ascii").strip()
+        return Path(path).read_text("ascii", "replace").strip()
     except OSError:
         return ""

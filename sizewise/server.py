@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
@@ -61,7 +62,7 @@ from sizewise.knowledge.load import DocumentProcesses
 from sizewise.limits.request_body import BodyMemory
 from sizewise.malloc_arena import share_arena
 from sizewise.model_card import ModelCard
-from sizewise.process import raise_open_files_limit
+from sizewise.process import process_identity, raise_open_files_limit
 from sizewise.prompts.prompt_library import PromptLibrary
 from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
 from sizewise.providers.local.models import LocalModels
@@ -69,6 +70,7 @@ from sizewise.providers.model_listing import refresh_offered_models
 from sizewise.releases.manifest import Release
 from sizewise.settings.load import Settings, compute_in_one_thread, load_settings, read_settings_file, resolve_secret
 from sizewise.settings.secret_commands import fetch_commands, keep_answers
+from sizewise.storage.running_servers import register_server, unregister_server
 from sizewise.telemetry.logs import log_loop_errors, prepare_logs
 from sizewise.telemetry.metrics import Metrics
 from sizewise.tools.mcp.client import McpServers
@@ -216,16 +218,30 @@ class Siblings:
 
 
 class ServerFile:
-    """`server.json` in the home directory: how commands find this server. Holds no secret."""
+    """`server.json` in the home directory, and its entry in the registry of running servers: how commands find this
+    server. Holds no secret.
+    """
 
     def __init__(self, settings: Settings, certificates: Certificates | None) -> None:
         self.url = settings.server.url
+        self._home = settings.home
         self._path = settings.home / "server.json"
         self._certificates = certificates
+        self._entry: Path | None = None
 
     def write(self) -> None:
-        """Raises ExternalFailure."""
-        found = {"url": self.url, "pid": os.getpid(), **_certificate_fields(self._certificates)}
+        """When the server answers. Raises ExternalFailure."""
+        self._write()
+        self._entry = register_server(self._home, self.url)
+
+    def _write(self) -> None:
+        pid = os.getpid()
+        found = {
+            "url": self.url,
+            "pid": pid,
+            "process": process_identity(pid),
+            **_certificate_fields(self._certificates),
+        }
         try:
             write_file_atomically(self._path, json.dumps(found).encode())
         except OSError as error:
@@ -235,12 +251,13 @@ class ServerFile:
     def rewrite(self) -> None:
         """Called after a reload. Only logs an error, because the new settings are already in force."""
         try:
-            self.write()
+            self._write()
         except ExternalFailure as error:
             log.error("%s", error.message)
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
+        unregister_server(self._entry)
 
 
 class UvicornServer(uvicorn.Server):

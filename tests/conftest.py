@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from sizewise.catalog.loader import bundled_models, weights_path
 from sizewise.settings.load import load_settings
 from tests.history import record_history
-from tests.running_server import Served, serving
+from tests.running_server import STATE, Served, serving
 
 pytest_plugins = ["tests.postgres"]
 T = TypeVar("T")
@@ -44,6 +44,8 @@ if sys.version_info < (3, 12):  # python/cpython#106905: an AST that is built wh
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; what tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ["XDG_STATE_HOME"] = str(STATE)  # of what a test starts with the environment of this process
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

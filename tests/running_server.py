@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import http.client
+import itertools
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -131,7 +135,15 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+STATE = Path(tempfile.mkdtemp(prefix="sizewise-tests-state-"))
+"""State folders of users: no test registers a server where the commands of this machine look for one."""
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+_users = itertools.count(1)
+
+
 def environment(**more: str) -> dict[str, str]:
+    """As a user of its own, who finds no server of another test; share XDG_STATE_HOME where one is to be found."""
+    more = {"XDG_STATE_HOME": str(STATE / str(next(_users))), **more}
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SIZEWISE_") or k == "SIZEWISE_CACHE"}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 

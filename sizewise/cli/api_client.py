@@ -1,29 +1,31 @@
 """HTTP client of the running server, for the commands: finds it, calls /graphql and /v1; starts none.
 
 The server is the one that `up` recorded in <home>/server.json, with the admin token of that home; or the one at a URL,
-with the API key in SIZEWISE_KEY.
+with the API key in SIZEWISE_KEY. Which home: cli/server_choice.py.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
 
+from sizewise.cli.server_choice import not_running, server_at
 from sizewise.data_class import DATA_CLASSES
 from sizewise.errors import BadRequest, ExternalFailure, SizewiseError, UpstreamError
 from sizewise.http.client import ClientResponse, HttpClient, HttpTimeouts
 from sizewise.http.dialer import TlsConfig
 from sizewise.http.egress import EgressPolicy
-from sizewise.settings.load import Settings
+from sizewise.process import is_same_process
+from sizewise.settings.load import Settings, server_root
 
 T = TypeVar("T")
 
@@ -128,13 +130,17 @@ def find_server(settings: Settings, url: str = "") -> ApiClient:
     here = running_server(settings)
     if not url:
         if here is None:
-            raise ExternalFailure(f"no Sizewise is running in {str(settings.home)!r}", "start it: sizewise up")
+            raise not_running(settings.home)
         return here
-    url = url.rstrip("/")
+    url = server_root(url)
     if here is not None and here.url == url:
         return here
     if settings.api_key:
         return ApiClient(url, settings.api_key, settings, remote=True)
+    other = server_at(url)
+    ours = running_server(replace(settings, home=Path(other.home))) if other is not None else None
+    if ours is not None and ours.url == url:  # with the token of its own home
+        return replace(ours, settings=settings, remote=True)
     raise BadRequest(f"there is no key for the server at {url!r}", "export SIZEWISE_KEY=...")
 
 
@@ -145,8 +151,10 @@ def running_server(settings: Settings) -> ApiClient | None:
         key = (settings.home / "admin.token").read_text("ascii").strip()
     except (OSError, ValueError):  # not there, or half written
         return None
+    if not is_same_process(note.pid, note.process):
+        return None  # killed; whatever listens at its URL now gets no token
     trust = TlsConfig(None, note.cert, note.own) if note.cert else None
-    return ApiClient(note.url.rstrip("/"), key, settings, tls_trust=trust) if _alive(note.pid) else None
+    return ApiClient(note.url.rstrip("/"), key, settings, tls_trust=trust)
 
 
 class _ServerFile(Struct):
@@ -154,6 +162,7 @@ class _ServerFile(Struct):
 
     url: str
     pid: int
+    process: str = ""  # as `process_identity` gives it
     cert: str = ""  # the server's certificate as PEM, if it uses TLS
     own: str = ""  # path of the client certificate to present
 
@@ -222,13 +231,3 @@ def _family(kind: type[SizewiseError]) -> Iterator[type[SizewiseError]]:
     yield kind
     for each in kind.__subclasses__():
         yield from _family(each)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # a process of another user
-    return True

@@ -47,11 +47,10 @@ def backup(file: Path, without_key: bool, force: bool) -> None:
         written = create_backup(file, state, with_key=not without_key, replace=force, progress=progress)
     notes = [*_notes(written, settings.home), *_left_out(settings.home)]
     if wants_json():
-        write_json(
-            {"file": str(file.absolute()), "bytes": file.stat().st_size, **manifest_fields(written), "notes": notes}
-        )
+        place = {"file": str(file.absolute()), "home": str(settings.home), "bytes": file.stat().st_size}
+        write_json({**place, **manifest_fields(written), "notes": notes})
         return
-    click.echo(f"{file} holds {len(written.files)} files, {format_bytes(written.total_bytes)}")
+    click.echo(f"{file} holds {len(written.files)} files, {format_bytes(written.total_bytes)}, of {settings.home}")
     for note in notes:
         click.echo(dim(note), err=True)
     click.echo(dim(f"check it: sizewise restore {file} --check"), err=True)

@@ -50,7 +50,8 @@ async def commit_server(
         file.write_text("")
     words = ("-m", "sizewise", "up", "--json", "--port", "0", "--home", str(home), "--config", str(file))
     log = home / "server.log"
-    env = {**dict.fromkeys(absent, ABSENT), **_environment(key, is_trusted=is_trusted)}
+    unlisted = {"XDG_STATE_HOME": str(home / "state")}  # no other command finds it
+    env = {**dict.fromkeys(absent, ABSENT), **_environment(key, is_trusted=is_trusted), **unlisted}
     program = await start_program((sys.executable, *words), env, MAX_LINE_BYTES, log)
     try:
         async with asyncio.timeout(START_TIMEOUT_S):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 _META = "sizewise.cli."
+_TAKES_URL = "sizewise.cli takes --url"
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -55,11 +56,18 @@ _config = click.option(
     callback=_remember,
     help="Settings file, a sizewise.toml.",
 )
+
+
+def _remember_url(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    ctx.meta[_TAKES_URL] = True
+    _remember(ctx, param, value)
+
+
 _elsewhere = click.option(
     "--url",
     metavar="URL",
     expose_value=False,
-    callback=_remember,
+    callback=_remember_url,
     help="URL of another server (or SIZEWISE_URL); the API key is SIZEWISE_KEY.",
 )
 
@@ -83,11 +91,18 @@ def wants_color() -> bool:
     return bool(_option("color"))
 
 
-def command_settings() -> Settings:
-    """Raises ConfigError."""
+def command_settings(*, starts_server: bool = False) -> Settings:
+    """Of the home that --home or SIZEWISE_HOME names, else of that of the running server, else of the default one.
+    `starts_server`: never that of another server. Raises ConfigError.
+    """
     from sizewise.settings.load import load_settings
 
     config, home = _option("config"), _option("home")
+    if home is None and not starts_server:
+        from sizewise.cli.server_choice import home_of_running_server
+
+        takes_url = bool(click.get_current_context().meta.get(_TAKES_URL))
+        home = home_of_running_server(str(_option("url") or ""), takes_url=takes_url)
     found = load_settings(config if isinstance(config, Path) else None, home if isinstance(home, Path) else None)
     context = click.get_current_context()
     context.meta[_META + "color"] = found.color

@@ -30,7 +30,7 @@ def up(port: int | None, host: str | None, pull: bool) -> None:
     \b
     Example: sizewise up --port 9000
     """
-    found = _apply_options(command_settings(), port, host)
+    found = _apply_options(command_settings(starts_server=True), port, host)
     _prepare_default_model(found, pull)
     program = "sizewise.server:run_server" if found.server.workers == 1 else "sizewise.workers.supervisor:run_workers"
     serve = cast("Callable[[Settings, bool], None]", load_attribute(program))  # late, so that `up --help` is fast

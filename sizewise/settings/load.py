@@ -43,7 +43,8 @@ ENVIRONMENT_VARIABLES = (
     ),
     (
         "SIZEWISE_URL",
-        "URL of the server that commands call, instead of the one of this home; the API key is SIZEWISE_KEY.",
+        "URL of the server that commands call, without /v1, instead of the one that runs here; the API key is"
+        " SIZEWISE_KEY.",
     ),
     ("HTTPS_PROXY", "Proxy for https URLs, also in lower case; `network.proxy` takes precedence."),
     ("HTTP_PROXY", "Proxy for http URLs, also in lower case; `network.proxy` takes precedence."),
@@ -75,7 +76,7 @@ class Settings(FileSettings):
     cache_dir: Path = Path()  # folder of data that can be downloaded again
     config_file: Path | None = None  # None: no settings file
     api_key: str = field(default="", repr=False)  # SIZEWISE_KEY
-    server_url: str = ""  # SIZEWISE_URL; empty: the server of this home
+    server_url: str = ""  # SIZEWISE_URL, of the server's root; empty: the server of this home
     ca_file: Path | None = None  # CA certificates; None: the system's
     trained_router: Path | None = None  # the predictor file of the learned policy
     proxies: ProxyConfig = field(default=ProxyConfig())
@@ -105,7 +106,7 @@ def load_settings(
         cache_dir=_absolute(env.get("SIZEWISE_CACHE") or user_cache_path("sizewise", appauthor=False)),
         config_file=path,
         api_key=_checked_api_key(env.get("SIZEWISE_KEY", "")),
-        server_url=env.get("SIZEWISE_URL", ""),
+        server_url=server_root(env.get("SIZEWISE_URL", "")),
         ca_file=_authorities(file.network.ca, path, env),
         trained_router=path.parent / Path(file.router.predictor).expanduser()
         if path and file.router.predictor
@@ -157,6 +158,21 @@ def home_folder(home: Path | None = None, environ: Mapping[str, str] | None = No
     """The home for `--home`, without reading any settings."""
     env = os.environ if environ is None else environ
     return _absolute(home or env.get("SIZEWISE_HOME") or user_data_path("sizewise", appauthor=False))
+
+
+def named_home(environ: Mapping[str, str] | None = None) -> str:
+    """SIZEWISE_HOME; empty: the home is the user's default one."""
+    return (os.environ if environ is None else environ).get("SIZEWISE_HOME", "")
+
+
+def named_server(environ: Mapping[str, str] | None = None) -> str:
+    """SIZEWISE_URL, as `Settings.server_url`, without reading any settings."""
+    return server_root((os.environ if environ is None else environ).get("SIZEWISE_URL", ""))
+
+
+def server_root(url: str) -> str:
+    """The URL of a server without a slash at its end, and without the /v1 that SDKs want as their base URL."""
+    return url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def inherited_environment(keep: Callable[[str], bool]) -> dict[str, str]:

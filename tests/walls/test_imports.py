@@ -37,6 +37,7 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/cli/flow_run.py", "sizewise.cli.flow_run_output"): "200 ms, after the line that shows what runs",
     ("sizewise/cli/main.py", "sizewise.cli.output"): "10 ms, only for errors as JSON",
     ("sizewise/cli/options.py", "sizewise.cli.api_client"): "80 ms, after that line",
+    ("sizewise/cli/options.py", "sizewise.cli.server_choice"): "the same",
     ("sizewise/cli/options.py", "sizewise.settings.load"): "the same",
     ("sizewise/cli/value_completion.py", "sizewise.cli.server_names"): "100 ms, only where a shell completes a name",
     (
