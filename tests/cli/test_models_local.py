@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.catalog.loader import bundled_models
+from sizewise.catalog.loader import bundled_models, weights_path
 from tests.catalog.gguf_file import tiny
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, serving
 
 QUIET = ECHO.replace("embedded = false", "embedded = true")
+
+
+def user_of(folder: Path) -> dict[str, str]:
+    """The environment of someone with folders of their own, who names no home."""
+    folders = {"SIZEWISE_CACHE": "cache", "XDG_STATE_HOME": "state", "XDG_DATA_HOME": "data"}
+    return {variable: str(folder / name) for variable, name in folders.items()}
 
 
 def names(home: Path) -> list[str]:
@@ -59,6 +65,42 @@ def test_a_model_is_pulled_from_a_place_one_names(tmp_path: Path, smollm_gguf: P
     assert again["fetched"] is False
     assert os.path.getsize(again["path"]) == bundled_models()["smollm2-135m"].weights.bytes
     shutil.rmtree(cache)
+
+
+def test_a_pull_tells_the_running_server_also_of_a_file_that_was_there(tmp_path: Path, smollm_gguf: Path) -> None:
+    here = user_of(tmp_path)
+    with serving(tmp_path / "home", QUIET, **here) as server:
+        place = weights_path(bundled_models()["smollm2-135m"].weights, tmp_path / "cache")
+        place.parent.mkdir(parents=True)
+        place.symlink_to(smollm_gguf)
+        assert server.ask("/v1/models/local/smollm2-135m").status == 404
+        done = sizewise("models", "pull", "smollm2-135m", home=None, **here)
+        assert done.code == 0, done.err
+        assert "was already downloaded" in done.out and f"the running server at {server.url} serves it" in done.out
+        assert server.ask("/v1/models/local/smollm2-135m").status == 200
+        told = sizewise("models", "pull", "smollm2-135m", "--json", home=server.home, **here).json
+        assert (told["noticed"], told["served"], told["server"]) == (True, True, server.url)
+
+        other = {**here, "SIZEWISE_CACHE": str(tmp_path / "other")}
+        said = sizewise("models", "pull", "smollm2-135m", "--from", str(smollm_gguf), home=None, **other)
+        assert f"the running server at {server.url} serves it" in said.out, "it has a file of its own"
+
+        (server.home / "sizewise.toml").write_text("[server]\nembeded = true\n")
+        failed = sizewise("models", "pull", "smollm2-135m", "--config", os.devnull, home=None, **here)
+        assert failed.code == 2 and "embeded" in failed.err and "was already downloaded" in failed.out
+    gone = sizewise("models", "pull", "smollm2-135m", home=None, **here)
+    assert "no server is running; the next start serves it: sizewise up" in gone.err
+    told = sizewise("models", "pull", "smollm2-135m", "--json", home=None, **here).json
+    assert (told["noticed"], told["served"], told["server"]) == (False, False, None)
+
+
+def test_a_pull_says_that_the_running_server_does_not_serve_the_model(tmp_path: Path, smollm_gguf: Path) -> None:
+    here = user_of(tmp_path)
+    with serving(tmp_path / "home", ECHO, **here) as server:
+        done = sizewise("models", "pull", "smollm2-135m", "--from", str(smollm_gguf), home=None, **here)
+        assert done.code == 0 and f"the running server at {server.url} has reloaded, and does not serve it" in done.err
+        assert "embedded" in done.err
+    shutil.rmtree(tmp_path / "cache")
 
 
 def test_a_wrong_file_is_not_taken(tmp_path: Path) -> None:
