@@ -172,7 +172,9 @@ def named_server(environ: Mapping[str, str] | None = None) -> str:
 
 def server_root(url: str) -> str:
     """The URL of a server without a slash at its end, and without the /v1 that SDKs want as their base URL."""
-    return url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    root = url.strip().rstrip("/")
+    above, _, last = root.rpartition("/")
+    return above if last == "v1" and not above.endswith("/") else root
 
 
 def inherited_environment(keep: Callable[[str], bool]) -> dict[str, str]:
