@@ -22,9 +22,28 @@ from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.plain_names import models_named
 from sizewise.cli.advise_report import print_report
 from sizewise.cli.advise_second import advise_second
-from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.options import command_settings, local_options, refuse_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
+
+WORKLOAD = (
+    "task",
+    "languages",
+    "requests_per_month",
+    "tokens_in",
+    "tokens_out",
+    "latency_ms",
+    "context",
+    "privacy",
+    "memory_gb",
+    "gpu_gb",
+    "team",
+    "months",
+    "labels",
+    "images",
+    "weeks",
+)
+"""Options that describe the workload."""
 
 
 @click.command("advise")
@@ -83,6 +102,7 @@ def verb(
     Example: sizewise advise --task classify --requests-per-month 3M --labels 2000
     """
     if second is not None:
+        refuse_options("with --second", "weight", "criterion", "assume", "reasons", *WORKLOAD)
         ctx.exit(advise_second(second, small, large, price))
     if small or large or price:
         raise BadRequest("--small, --large and --price are used with --second alone", "add --second FOLDER")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import as_json, wants_json
 from sizewise.cli.output import write_file, write_json
 from sizewise.errors import BadRequest, ExternalFailure
 
@@ -23,7 +23,7 @@ NEXT_STEPS = """
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--force", is_flag=True, help="Replace files that differ.")
-@local_options
+@as_json
 def files(folder: Path, force: bool) -> None:
     """Write Prometheus rules with alerts, and a Grafana dashboard, to a folder.
 

@@ -13,7 +13,7 @@ from sizewise.app.dataset_addition import read_lines
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.dataset_files import write_lines
-from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.options import api_client, refuse_options, server_options, wants_json
 from sizewise.cli.output import dim, format_count, write_json, write_table
 from sizewise.cli.printable import printable
 from sizewise.errors import BadRequest
@@ -55,16 +55,26 @@ def annotate(
     """
     client = api_client()
     if queue is None:
+        refuse_options("without a QUEUE", "item", "words", "skip", "comment", "add", "agreement", "export")
         _list(client)
     elif add is not None:
+        refuse_options("with --add", "item", "words", "skip", "comment", "agreement", "export")
         _add(client, queue, add)
     elif agreement:
+        refuse_options("with --agreement", "item", "words", "skip", "comment", "export")
         _agreement(client, queue)
     elif export is not None:
+        refuse_options("with --export", "item", "words", "skip", "comment")
         _export(client, queue, export)
     elif item is not None:
         _submit(client, queue, item, _scores(words), comment, skip)
-    elif wants_json():
+    else:
+        refuse_options("without --item", "words", "skip", "comment")
+        _show_next(client, queue)
+
+
+def _show_next(client: ApiClient, queue: str) -> None:
+    if wants_json():
         write_json(msgspec.to_builtins(asyncio.run(operations.get_annotation_queue(client, name=queue))))
     else:
         _label(client, queue)

@@ -12,7 +12,7 @@ import msgspec
 from sizewise.audit_log.hash_chain import AuditEntry, AuditEvent, ChainBreak, verify_chain, verify_export, verify_hash
 from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
-from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.options import api_client, refuse_options, server_options, wants_json
 from sizewise.cli.output import format_time, write_file, write_json, write_table
 from sizewise.errors import BadRequest, ExternalFailure
 
@@ -76,8 +76,13 @@ def export(output: Path | None) -> None:
     text = b"".join(msgspec.json.encode(line) + b"\n" for line in _trail())
     if output is None:
         click.echo(text.decode(), nl=False)
+        return
+    write_file(output, text)
+    count = text.count(b"\n")
+    if wants_json():
+        write_json({"entries": count, "file": str(output)})
     else:
-        write_file(output, text)
+        click.echo(f"{count:,} entries are in {output}", err=True)
 
 
 @click.command()
@@ -98,7 +103,11 @@ def verify(file: Path | None, older: Path | None, known: str | None) -> int:
     \b
     Example: sizewise audit verify --against audit.jsonl
     """
-    now = _read(file) if file else _trail()
+    if file is None:
+        now = _trail()
+    else:
+        refuse_options("with a FILE, which is read here", "url")
+        now = _read(file)
     found = verify_chain(now)
     if found is None and older is not None:
         before = _read(older)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cli.bias_report import references_of
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import as_json, wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.errors import BadRequest
 from sizewise.evals.bias.gaps import GroupGap, find_gaps
@@ -48,7 +48,7 @@ class MitigationResult(Struct, frozen=True):
 )
 @click.option("-d", "--dimension", default="", metavar="NAME", help="The groups to treat alike. [all]")
 @click.option("--reference", multiple=True, metavar="DIMENSION=GROUP", help="Compare with this group.")
-@local_options
+@as_json
 @click.pass_context
 def mitigate(
     ctx: click.Context,

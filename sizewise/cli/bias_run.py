@@ -13,7 +13,7 @@ from sizewise.cli.api_client import ApiClient
 from sizewise.cli.bias_report import ReportOptions, report_options, write_report
 from sizewise.cli.chat_answers import ChatAnswers
 from sizewise.cli.eval_files import evals_folder
-from sizewise.cli.options import api_client, server_options
+from sizewise.cli.options import api_client, refuse_options, server_options
 from sizewise.cli.output import format_count
 from sizewise.cli.route_outcomes import record_answers
 from sizewise.errors import BadRequest, ModelNotFound, did_you_mean
@@ -63,9 +63,11 @@ def run(
     \b
     Example: sizewise bias run --models local/smollm2-135m,auto --dimension variety
     """
-    if prompts is not None and dimensions:
-        raise BadRequest("--dimension is for the suite, and you gave prompts of your own", "remove one of them")
-    asked = suite_prompts(dimensions, fillings) if prompts is None else read_prompts(prompts, None)
+    if prompts is None:
+        asked = suite_prompts(dimensions, fillings)
+    else:
+        refuse_options("with PROMPTS of your own: they are for the suite", "dimensions", "fillings")
+        asked = read_prompts(prompts, None)
     if not any(each.groups for each in asked):
         raise BadRequest("no prompt names a group", 'add "groups": {"dimension": "group"}: see docs/how-to/bias.md')
     server = api_client()

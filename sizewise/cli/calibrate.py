@@ -17,7 +17,7 @@ from sizewise import __version__
 from sizewise.catalog.loader import load_cards
 from sizewise.cli.calibrate_samples import calibrate_from_samples
 from sizewise.cli.local_jobs import run_steps
-from sizewise.cli.options import command_settings, server_options, wants_json
+from sizewise.cli.options import command_settings, refuse_options, server_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json, write_table
 from sizewise.cli.price_options import mean_answer_costs, parse_prices
 from sizewise.cli.settings_patch import print_patch, write_policy
@@ -37,7 +37,6 @@ NEEDS = "numpy"
 LARGE = 5_000
 """Prompts from which worker processes are faster than this one: they take half a second to start."""
 MAX_SHOWN_QUALITY = 2.0  # relative to the large model
-OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
 OF_A_FOLDER = (
     "small",
     "large",
@@ -116,11 +115,9 @@ def calibrate(
     if checker_error is not None and not 0 <= checker_error <= 1:
         raise BadRequest(f"--checker-error is {checker_error!r}", "use a fraction from 0 to 1")
     if folder is None:
-        needless = [name for name in OF_A_FOLDER if _said(ctx, name)]
-        if needless:
-            said = ", ".join(f"--{OPTIONS.get(name, name.replace('_', '-'))}" for name in needless)
-            raise BadRequest(f"{said} needs a FOLDER of outcomes", "give the folder, or remove the option")
+        refuse_options("without a FOLDER of outcomes", *OF_A_FOLDER)
         ctx.exit(0 if calibrate_from_samples(policy, QualityGuarantee(quality, sure), writes) else 1)
+    refuse_options("with a FOLDER: it needs no server", "url")
     if not small or not large:
         raise BadRequest("the models to compare are missing", "name both: --small MODEL --large MODEL")
     if find_spec(NEEDS) is None:

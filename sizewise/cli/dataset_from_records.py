@@ -77,14 +77,15 @@ def from_records(
     used = secrets.randbelow(2**31) if seed is None else seed
     sample = draw_sample(frame.strata, drawn, used)
     if dry_run:
-        _show(name, None, frame, drawn, Counter(), used)
+        _show(name, None, frame, drawn, Counter(), used, is_masked=not unmasked, answers=with_answers)
         return
     found, problems = asyncio.run(read_contents(client, frame, sample, is_masked=not unmasked, answers=with_answers))
     if not found:
         raise BadRequest(f"none of {len(sample)} requests has contents that can be used: {_reasons(problems)}", HINT)
     read = adjust_for_missing([unit for unit, _ in found], frame.sizes)
     write_lines(file, [_line(unit, line) for unit, (_, line) in zip(read, found, strict=True)])
-    _show(name, file, frame, Counter(each.stratum for each in read), problems, used)
+    counts = Counter(each.stratum for each in read)
+    _show(name, file, frame, counts, problems, used, is_masked=not unmasked, answers=with_answers)
 
 
 def _factors(frame: RecordFrame, given: Sequence[str]) -> dict[str, float]:
@@ -121,6 +122,9 @@ def _show(
     drawn: Counter[str] | dict[str, int],
     problems: Counter[str],
     seed: int,
+    *,
+    is_masked: bool,
+    answers: bool,
 ) -> None:
     lacking = [stratum for stratum in frame.sizes if not drawn.get(stratum)]
     if wants_json():
@@ -129,6 +133,7 @@ def _show(
         ]
         told = {"requests": len(frame.records), "items": sum(drawn.values()), "strata": strata}
         more = {"unusable": dict(problems), "not_covered": lacking, "seed": seed, "is_cut": frame.is_cut}
+        more |= {"masked": is_masked, "with_answers": answers}
         write_json({"name": name, "file": None if file is None else str(file), **told, **more})
         return
     rows = [
@@ -145,6 +150,8 @@ def _show(
         click.echo(f"not used, the rest of their strata stands for them: {_reasons(problems)}", err=True)
     if lacking:
         click.echo(f"nothing stands for these strata, which means leave out: {', '.join(lacking)}", err=True)
+    inputs = "masked inputs" if is_masked else "inputs as they were sent"
+    click.echo(f"with {inputs}, {'and the recorded answers as what is expected' if answers else 'without answers'}")
     if file is None:
         click.echo("Nothing was read or written (--dry-run).")
     else:

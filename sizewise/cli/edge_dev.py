@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +12,8 @@ import click
 from sizewise.auth.authenticator import digest
 from sizewise.catalog.loader import load_cards
 from sizewise.cli.edge_build import FOLDER, compile_folder, write_files
-from sizewise.cli.options import command_settings, local_options
+from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.output import write_json
 from sizewise.edge.local_worker import CONFIG, local_files
 from sizewise.edge.worker_folder import folder_files
 from sizewise.errors import BadRequest
@@ -50,9 +52,14 @@ def dev(port: int, host: str, workerd: Path | None) -> None:
     folder = project_folder(settings) / FOLDER
     keys = {digest(key).hex(): dev_caller()}
     write_files(folder, {**folder_files(compiled, settings.edge), **local_files(compiled, cards, keys, host, port)})
-    click.echo(f"Worker of {compiled.data['hash'][:12]} on http://{host}:{port}/v1")
-    if not settings.api_key:
-        click.echo(f"key: {key}")
+    shown = "" if settings.api_key else key
+    if wants_json():
+        write_json({"url": f"http://{host}:{port}", "key": shown or None, "release": compiled.data["hash"]})
+    else:
+        click.echo(f"Worker of {compiled.data['hash'][:12]} on http://{host}:{port}/v1")
+        if shown:
+            click.echo(f"key: {key}")
+    sys.stdout.flush()
     become([program, "serve", "--experimental", str(folder / CONFIG)])
 
 

@@ -17,7 +17,7 @@ from sizewise.cli.api_client import ApiClient
 from sizewise.cli.edge_dev import dev_caller
 from sizewise.cli.edge_worker import with_api
 from sizewise.cli.operations import EdgeKey
-from sizewise.cli.options import api_client, command_settings, server_options, wants_json
+from sizewise.cli.options import api_client, command_settings, refuse_options, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.edge.workers_api import WorkersApi
 from sizewise.errors import BadRequest
@@ -59,6 +59,7 @@ def key(name: str) -> None:
         id, text = made.key.id, made.secret
         sync = asyncio.run(with_api(settings, lambda api, _: sync_keys(api, namespace, client)))
     else:
+        refuse_options("without `origin` in [edge]: the key is the Worker's alone", "url")
         id, text, sync = name, f"sk-edge-{secrets.token_urlsafe(32)}", None
         value = msgspec.json.encode({**dev_caller(), "id": name})
         asyncio.run(with_api(settings, lambda api, _: api.put_value(namespace, digest(text).hex(), value)))

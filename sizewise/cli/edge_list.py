@@ -66,9 +66,8 @@ def write_edges(edges: Iterable[operations.Edge]) -> None:
     write_table(("EDGE", "ENVIRONMENT", "STANDING", "ANSWERS WITH", "WANTED", "LAST REPORT", "IT SAYS"), rows)
 
 
-def write_outcomes(environments: Sequence[str], wait_s: int) -> None:
-    """What the edges of each environment made of what is live there, after at most so many seconds."""
-    asyncio.run(_settled(environments, wait_s))
+def write_outcomes(environments: Sequence[str]) -> None:
+    """What the edges of each environment made of what is live there."""
     for each in asyncio.run(operations.list_environments(api_client())):
         counts, live = each.edges, each.live
         if each.name not in environments or not counts.total or live is None:
@@ -97,7 +96,8 @@ def outcome(edge: operations.Edge) -> str:
     return f"not {'taken yet' if heard else 'seen since'}; last report {format_time(edge.seen)}"
 
 
-async def _settled(environments: Sequence[str], wait_s: int) -> None:
+async def wait_for_edges(environments: Sequence[str], wait_s: int) -> None:
+    """Until none of them lags behind what is live there, or for so many seconds."""
     end = time.monotonic() + wait_s
     while time.monotonic() < end:
         pages = [

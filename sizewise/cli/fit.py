@@ -47,7 +47,7 @@ def fit(
     \b
     Example: sizewise fit phi-4 --on V100-32GB
     """
-    if on and memory_gb:
+    if memory_gb and on:
         raise BadRequest("--on and --memory-gb exclude each other", "Use --on for a GPU, --memory-gb for a machine.")
     info = _find(model)
     assumptions = parse_assumptions(assume)

@@ -14,7 +14,7 @@ from sizewise.catalog.loader import load_cards, local_cards
 from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
 from sizewise.cli.flow_hosts import host_report, print_hosts
 from sizewise.cli.flow_list import flows_folder
-from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.options import as_json, command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
 from sizewise.flows.call_graph import AgentCalls
@@ -106,7 +106,7 @@ def select_flows(
 
 
 @click.command("schema")
-@local_options
+@as_json
 def schema_() -> None:
     """Print the JSON Schema of flow files, for editors.
 

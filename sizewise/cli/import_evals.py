@@ -13,7 +13,7 @@ import msgspec
 
 from sizewise.cli.dataset_files import write_lines
 from sizewise.cli.eval_files import evals_folder
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import local_options, refuse_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json
 from sizewise.errors import BadRequest
 from sizewise.evals.imports.imported_eval import ImportedEval, ImportReport
@@ -89,6 +89,7 @@ def langfuse(file: Path, name: str | None, **given: Unpack[_Given]) -> int:
     \b
     Example: sizewise import langfuse items.json
     """
+    refuse_options("with items of Langfuse, which have no criteria to judge", "judge")
     return _import(lambda path, name, judge: import_langfuse(path, name), file, name, **given)
 
 
@@ -126,7 +127,8 @@ def _import(
         write_json({"evals": rows, **counts, "not_carried": notes})
     else:
         _show(report, paths, dry_run)
-    return 1 if not report.evals or (strict and report.notes) else 0
+    is_lacking = bool(report.notes) if strict else False
+    return 1 if is_lacking or not report.evals else 0
 
 
 def _name(file: Path, name: str | None) -> str:

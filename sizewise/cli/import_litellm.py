@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import as_json, wants_json
 from sizewise.cli.output import write_file, write_json
 from sizewise.errors import BadRequest
 from sizewise.flows.language.yaml_source import parse_yaml
@@ -27,7 +27,7 @@ SHOWN = ("changed", "refused")
 @click.option("--dry-run", is_flag=True, help="Print the settings and the report, and write nothing.")
 @click.option("--all", "everything", is_flag=True, help="Report the lines that are carried, too.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any line is refused.")
-@local_options
+@as_json
 def litellm(file: Path, out: Path, replace: bool, dry_run: bool, everything: bool, strict: bool) -> int:
     """Import the configuration of a LiteLLM proxy.
 

@@ -109,7 +109,21 @@ class LazyGroup(click.Group):
                     )
             near = did_you_mean(wrong, list(self.lazy_commands)) or f"known: {', '.join(self.lazy_commands)}"
             raise click.UsageError(f"there is no command {wrong!r}. {near}", ctx)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if not ctx.resilient_parsing:  # a shell completes a word
+            self._refuse_options_of_another_verb(ctx, command)
+        return name, command, rest
+
+    def _refuse_options_of_another_verb(self, ctx: click.Context, command: click.Command | None) -> None:
+        """Of options before a verb, it takes those that it has too: a value of others would have no effect."""
+        assert command is not None
+        taken = {each.name for each in command.params if not each.expose_value}
+        for each in self.params:
+            if not each.name or each.name in taken or not isinstance(each, click.Option):
+                continue
+            if ctx.get_parameter_source(each.name) is click.core.ParameterSource.COMMANDLINE:
+                path = f"{ctx.command_path} {command.name}"
+                raise click.UsageError(f"{max(each.opts, key=len)} is no option of `{path}`", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.subjects:

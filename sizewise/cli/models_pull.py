@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 from rich.console import Console
@@ -19,7 +20,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from sizewise.catalog.loader import is_downloaded, local_card
+from sizewise.catalog.loader import is_downloaded, local_card, weights_path
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_references import FORMS, ModelReference, parse_reference
 from sizewise.catalog.model_registries import RemoteFile, resolve_reference
@@ -27,16 +28,17 @@ from sizewise.catalog.pulled_models import PulledModel, pull_file, pull_package
 from sizewise.catalog.weights import PullProgress, no_progress
 from sizewise.catalog.weights import pull_weights as fetch
 from sizewise.cli.models_self_test import self_test_and_report
-from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.options import command_settings, local_options, refuse_options, wants_json
 from sizewise.cli.output import dim, write_json
 from sizewise.cli.reload_server import reloaded_server
 from sizewise.cli.value_completion import complete_download
 from sizewise.errors import BadRequest
-from sizewise.model_card import ModelCard
+from sizewise.model_card import ModelCard, ModelWeights
 from sizewise.providers.local.runtime import INSTALL_HINT, missing_dependency
 from sizewise.settings.load import Settings
 
 HEX = frozenset("0123456789abcdef")
+NOTHING_WANTED: Mapping[str, str] = MappingProxyType({})
 
 
 @click.command()
@@ -69,15 +71,17 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
         shown = local_card(name, found).name if reference is None else name
         click.echo(f"{shown} cannot run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
     if reference is None:
-        _pull_catalog_model(name, source, found, test=bool(test) and not lacks)
+        refuse_options(f"with {name}, whose name and sha256 the catalog has", "model_name", "sha256")
+        _pull_catalog_model(name, source, found, test=bool(test) and not lacks, dry_run=dry_run)
         return
     if source:
         raise BadRequest("--from goes with a model of the catalog only", f"Give the file itself: {FORMS}.")
     if sha256 and (len(sha256) != 64 or not HEX.issuperset(sha256.lower())):
         raise BadRequest(f"{sha256!r} is not a sha256", "It has 64 hexadecimal digits.")
     remote = None if reference.kind == "package" else asyncio.run(resolve_reference(reference, found))
+    wanted = {"name": model_name, "wanted sha256": sha256, "self-test": "no" if test is False or lacks else "yes"}
     if dry_run:
-        _describe(reference, remote, err=False)
+        _describe(reference, remote, err=False, wanted=wanted)
         return
     _confirm(reference, remote, yes)
     pulled = asyncio.run(_pull(reference, remote, found, model_name, sha256))
@@ -85,11 +89,14 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
     _report(pulled, measured, found)
 
 
-def _pull_catalog_model(name: str, source: str, found: Settings, *, test: bool) -> None:
+def _pull_catalog_model(name: str, source: str, found: Settings, *, test: bool, dry_run: bool) -> None:
     card = local_card(name, found)
     assert card.weights is not None  # a local model has them
     here = bool(card.weights.path) or is_downloaded(card.weights, found.cache_dir)
     silent, test = wants_json(), test and card.task == "chat"
+    if dry_run:
+        _describe_catalog_model(card, card.weights, source, found, test=test)
+        return
     path = asyncio.run(fetch_with_progress(card, found, source, silent=silent))
     if not silent:
         click.echo(f"{card.name} {'was already downloaded' if here else 'is ready'}: {path}")
@@ -128,6 +135,20 @@ def _tell_server(model: str, found: Settings) -> dict[str, object]:
     return {}
 
 
+def _describe_catalog_model(
+    card: ModelCard, weights: ModelWeights, source: str, found: Settings, *, test: bool
+) -> None:
+    path, here = weights_path(weights, found.cache_dir), is_downloaded(weights, found.cache_dir)
+    if wants_json():
+        shown: dict[str, object] = {"name": card.name, "path": str(path), "bytes": weights.bytes}
+        write_json({**shown, "downloaded": here, "from": source or None, "license": card.license or None, "test": test})
+        return
+    click.echo(f"{card.name}, {format_bytes(weights.bytes)}{f', from {source}' if source else ''}")
+    click.echo(f"license: {card.license or 'unknown'}")
+    click.echo(f"{'already downloaded' if here else 'it would be downloaded to'}: {path}")
+    click.echo(f"self-test: {'yes' if test else 'no'}")
+
+
 async def _pull(
     reference: ModelReference, remote: RemoteFile | None, settings: Settings, model_name: str, sha256: str
 ) -> PulledModel:
@@ -139,14 +160,20 @@ async def _pull(
         )
 
 
-def _describe(reference: ModelReference, remote: RemoteFile | None, *, err: bool) -> None:
+def _describe(
+    reference: ModelReference, remote: RemoteFile | None, *, err: bool, wanted: Mapping[str, str] = NOTHING_WANTED
+) -> None:
+    """`wanted`: what the options say, of a dry run."""
+    chosen = {name: said for name, said in wanted.items() if said}
     if remote is None:
-        if not err and wants_json():
-            write_json({"reference": str(reference), "license": None})
-        else:
-            click.echo(f"{reference}: a package; its license is that which the package states", err=err)
+        if wants_json() and not err:
+            write_json({"reference": str(reference), "license": None, "wanted": chosen})
+            return
+        click.echo(f"{reference}: a package; its license is that which the package states", err=err)
+        for each, said in chosen.items():
+            click.echo(f"{each}: {said}", err=err)
         return
-    if not err and wants_json():
+    if wants_json() and not err:
         write_json(
             {
                 "reference": str(reference),
@@ -156,6 +183,7 @@ def _describe(reference: ModelReference, remote: RemoteFile | None, *, err: bool
                 "license": remote.license or None,
                 "quantization": remote.quantization or None,
                 "quantizations": dict(remote.choices),
+                "wanted": chosen,
             },
         )
         return
@@ -165,6 +193,8 @@ def _describe(reference: ModelReference, remote: RemoteFile | None, *, err: bool
     if len(remote.choices) > 1:
         others = ", ".join(f"{each} {format_bytes(size)}" for each, size in sorted(remote.choices.items()))
         click.echo(f"quantizations: {others}", err=err)
+    for each, said in chosen.items():
+        click.echo(f"{each}: {said}", err=err)
 
 
 def _confirm(reference: ModelReference, remote: RemoteFile | None, yes: bool) -> None:

@@ -25,7 +25,7 @@ from sizewise.catalog.current_catalog import (
 )
 from sizewise.catalog.resumable_download import open_url, redact_url
 from sizewise.catalog.update_signature import KEY_HINT, MAX_SIGNATURE_BYTES, verify_signature
-from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.options import command_settings, local_options, refuse_options, wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.cli.reload_server import reload_running_server
 from sizewise.errors import BadRequest, ExternalFailure, UpstreamError
@@ -61,6 +61,7 @@ def update(source: str | None, signature: str | None, dry_run: bool, yes: bool, 
         )
     before = current_catalog(settings)
     if source is None:
+        refuse_options("with --remove", "signature", "older")
         _apply(settings, before, PACKAGED, None, dry_run=dry_run, yes=yes)
         return
     if not settings.catalog.update_key:

@@ -35,12 +35,13 @@ def open_(path: str, only_print: bool) -> None:
     Example: sizewise open
     """
     made = asyncio.run(_create_link(find_server(command_settings()), path))
+    is_open = not (only_print or wants_json()) and _open_window(made.url)
     if wants_json():
         write_json({"url": made.url, "expires": made.expires})
-    elif only_print or not _open_window(made.url):
-        click.echo(made.url)
-    else:
+    elif is_open:
         click.echo("The browser signs in. If it does not open: sizewise open --print")
+    else:
+        click.echo(made.url)
 
 
 async def _create_link(client: ApiClient, path: str) -> SignInLinkAnswer:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from sizewise.errors import BadRequest
+
 if TYPE_CHECKING:
     from sizewise.cli.api_client import ApiClient
     from sizewise.settings.load import Settings
@@ -40,7 +42,7 @@ as_json = click.option(
     callback=_remember,
     help="Print only JSON, for scripts.",
 )
-_home = click.option(
+home_option = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -74,7 +76,7 @@ _elsewhere = click.option(
 
 def local_options(verb: F) -> F:
     """For commands on this machine: --home, --config, --json."""
-    return _home(_config(as_json(verb)))
+    return home_option(_config(as_json(verb)))
 
 
 def server_options(verb: F) -> F:
@@ -89,6 +91,30 @@ def wants_json() -> bool:
 def wants_color() -> bool:
     """False until `command_settings` has read the settings and NO_COLOR, and after it if they rule colors out."""
     return bool(_option("color"))
+
+
+def refuse_options(why: str, *names: str) -> None:
+    """Of the command's parameters, by name: raises BadRequest for those that were given, which would have no effect.
+    `why`: such as "with --dry-run".
+    """
+    context = click.get_current_context()
+    given = [
+        max(each.opts, key=len) if isinstance(each, click.Option) else each.make_metavar(context)
+        for each in context.command.params
+        if each.name in names and _is_given(context, each)
+    ]
+    if given:
+        hint = "leave it out" if len(given) == 1 else "leave them out"
+        raise BadRequest(f"{', '.join(given)} cannot be used {why}", hint)
+
+
+def _is_given(context: click.Context | None, parameter: click.Parameter) -> bool:
+    """Also before the verb, where its value is stored for the verb."""
+    while context is not None and parameter.name:
+        if context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE:
+            return True
+        context = None if parameter.expose_value else context.parent
+    return False
 
 
 def command_settings(*, starts_server: bool = False) -> Settings:

@@ -79,6 +79,29 @@ _OPTIONS = (
 )
 
 
+FILTERS = (
+    "since",
+    "until",
+    "model",
+    "requested_model",
+    "policy",
+    "endpoint",
+    "key",
+    "project",
+    "status",
+    "error",
+    "failed",
+    "session",
+    "end_user",
+    "tag",
+    "flow",
+    "agent",
+    "min_cost",
+    "min_ms",
+)
+"""The names of the options."""
+
+
 def filter_options(verb: F) -> F:
     for option in reversed(_OPTIONS):
         verb = option(verb)

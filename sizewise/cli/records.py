@@ -12,9 +12,9 @@ import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.lazy_group import CommandWithVerbs, LazyCommand
-from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.options import api_client, refuse_options, server_options, wants_json
 from sizewise.cli.output import format_money, format_seconds, format_time, write_json, write_pairs, write_table
-from sizewise.cli.record_filters import RecordCriteria, criteria, filter_options
+from sizewise.cli.record_filters import FILTERS, RecordCriteria, criteria, filter_options
 from sizewise.energy import format_wh
 from sizewise.errors import BadRequest, PathNotFound
 
@@ -67,16 +67,23 @@ def records(
              sizewise records 6b0641ee22d52f62
              sizewise records 6b0641ee22d52f62 --feedback 0.5
     """
-    wanted = trace or named
+    if trace:
+        refuse_options("with a TRACE", "named")
+    wanted = named if trace is None else trace
     if score is not None:
+        refuse_options("with --feedback", "erase", "contents", "last", *FILTERS)
         _say(wanted, score, kind)
     elif erase:
+        refuse_options("with --erase", "trace", "named", "contents", "last", "kind", *FILTERS)
         _erase(erase, yes)
     elif contents:
+        refuse_options("with --contents", "last", "kind", *FILTERS)
         _open(wanted)
     elif wanted:
+        refuse_options("with a TRACE", "last", "kind", *FILTERS)
         _show_trace(wanted)
     else:
+        refuse_options("without --feedback", "kind")
         _list(last, criteria(**filters))
 
 
@@ -110,6 +117,8 @@ def _say(trace: str | None, score: float, kind: str) -> None:
 
 def _erase(key: str, sure: bool) -> None:
     if not sure:
+        if wants_json():
+            raise BadRequest(f"it deletes all stored data of the key {key}, and must be confirmed", "add --yes")
         click.confirm(f"Permanently delete all stored data of the key {key}?", abort=True, err=True)
     told = asyncio.run(operations.erase_records(api_client(), key=key))
     if wants_json():

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from sizewise.cli import operations
-from sizewise.cli.edge_list import write_outcomes
+from sizewise.cli.edge_list import wait_for_edges, write_outcomes
 from sizewise.cli.options import api_client, command_settings, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.release_build import part_inputs
@@ -143,7 +143,7 @@ def _done(environment: operations.Environment, live: operations.LiveRelease) -> 
 
 def _show(environment: operations.Environment, edges: tuple[str, ...] = (), wait: int = 0) -> None:
     if wants_json():
-        write_json(msgspec.to_builtins(environment))
+        write_json(msgspec.to_builtins(asyncio.run(_after_edges(environment, edges, wait)) if wait else environment))
         return
     live = environment.live
     assert live is not None
@@ -153,4 +153,17 @@ def _show(environment: operations.Environment, edges: tuple[str, ...] = (), wait
     if environment.problem:
         click.echo(f"This server does not serve it: {environment.problem}")
     if environment.edges.total or edges:
-        write_outcomes([environment.name, *edges], wait)
+        asyncio.run(wait_for_edges([environment.name, *edges], wait))
+        write_outcomes([environment.name, *edges])
+    elif wait:
+        click.echo(f"There is no edge of {environment.name} to wait for.", err=True)
+
+
+async def _after_edges(
+    environment: operations.Environment, edges: tuple[str, ...], wait: int
+) -> operations.Environment:
+    """With what its edges have made of it meanwhile."""
+    if environment.edges.total or edges:
+        await wait_for_edges([environment.name, *edges], wait)
+    listed = await operations.list_environments(api_client())
+    return next((each for each in listed if each.name == environment.name), environment)

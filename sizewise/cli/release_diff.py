@@ -8,7 +8,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from sizewise.cli.options import server_options, wants_json
+from sizewise.cli.options import refuse_options, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.release_source import FOLDER, NamedRelease, complete_release
 from sizewise.releases.manifest import PartChange, changed_parts, changed_values
@@ -28,6 +28,8 @@ def diff(ctx: click.Context, before: str, after: str, exit_code: bool) -> None:
     \b
     Example: sizewise release diff 3f2a9c01 .
     """
+    if before == FOLDER == after:
+        refuse_options("with the folder, which needs no server", "url")
     old, new = NamedRelease(before), NamedRelease(after)
     changes = list(_changes(old, new))
     if wants_json():

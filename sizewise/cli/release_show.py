@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from sizewise.cli import operations
-from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.options import api_client, refuse_options, server_options, wants_json
 from sizewise.cli.output import format_time, write_json, write_table
 from sizewise.cli.release_build import manifest_fields, part_counts
 from sizewise.cli.release_source import FOLDER, NamedRelease, complete_release, manifest_of
@@ -70,6 +70,8 @@ def show(name: str) -> None:
     \b
     Example: sizewise release show 3f2a9c01
     """
+    if name == FOLDER:
+        refuse_options("with the folder, which needs no server", "url")
     manifest = NamedRelease(name).manifest
     if wants_json():
         write_json(manifest_fields(manifest))

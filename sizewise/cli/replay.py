@@ -10,7 +10,7 @@ from time import perf_counter
 import click
 import msgspec
 
-from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.options import command_settings, local_options, refuse_options, wants_json
 from sizewise.cli.output import format_count, write_json, write_table
 from sizewise.cli.price_options import parse_prices
 from sizewise.cli.value_completion import complete_policy
@@ -61,7 +61,11 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
     named = certified_names(its, outcomes)
     cards = recorded_cards(outcomes, models or ",".join(named) or None, parse_prices(prices, outcomes), named)
     known = certificate_models(its, cards, no_judge) if isinstance(its, CertifiedPolicy) else None
-    foresight = load_prediction(router, cards) if known is None else known.prediction
+    if known is None:
+        foresight = load_prediction(router, cards)
+    else:
+        refuse_options(f"with {policy}, which is certified with a predictor of its own", "router")
+        foresight = known.prediction
     played = replay_cases(outcomes, cards, foresight, None if known is None else known.judge)
     began = perf_counter()
     rows = {policy: replayed(its, played, outcomes, cards)}

@@ -10,7 +10,7 @@ import click
 from sizewise.app.services import COMPONENTS
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.backup import manifest_fields, progress_bar
-from sizewise.cli.options import command_home, local_options, wants_json
+from sizewise.cli.options import as_json, command_home, home_option, wants_json
 from sizewise.cli.output import dim, format_date, write_json
 from sizewise.storage.backup.manifest import Manifest
 from sizewise.storage.backup.restore import check_backup, restore_backup
@@ -20,7 +20,8 @@ from sizewise.storage.backup.restore import check_backup, restore_backup
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Only check FILE, and write nothing.")
 @click.option("--force", is_flag=True, help="Also into a home with data, which is moved into a folder of it.")
-@local_options
+@home_option
+@as_json
 def restore(file: Path, check: bool, force: bool) -> None:
     """Restore a home from a backup.
 

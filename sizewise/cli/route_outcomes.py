@@ -86,7 +86,7 @@ def outcomes(
     run = OutcomeRun(digest_of(asked), max_tokens, system, by)
     if dry_run:
         check_run(folder, run)
-        _show_plan(folder, asked, names)
+        _show_plan(folder, asked, names, budget)
         return
     report = asyncio.run(record_answers(ChatAnswers(server, max_tokens, system), folder, asked, names, run, budget))
     missing = missing_by_model(asked, names, finished(folder))
@@ -154,17 +154,19 @@ async def record_answers(
             return await job.run()
 
 
-def _show_plan(folder: Path, prompts: tuple[ScoredPrompt, ...], models: list[str]) -> None:
+def _show_plan(folder: Path, prompts: tuple[ScoredPrompt, ...], models: list[str], budget: OutcomeBudget) -> None:
     missing = missing_by_model(prompts, models, finished(folder))
     scorers = {name: sum(each.scorer == name for each in prompts) for name in SCORERS}
     used = {name: count for name, count in scorers.items() if count}
     if wants_json():
-        write_json({"folder": str(folder), "prompts": len(prompts), "scorers": used, "missing": missing})
+        limits = {"limit": budget.answers, "concurrency": budget.concurrent}
+        write_json({"folder": str(folder), "prompts": len(prompts), "scorers": used, "missing": missing, **limits})
         return
     said = ", ".join(f"{format_count(count)} by {name}" for name, count in used.items())
     click.echo(f"{format_count(len(prompts))} prompts, scored {said}; the answers go to {folder}")
     write_table(("MODEL", "TO ANSWER"), [(name, format_count(count)) for name, count in missing.items()], right="TO")
-    click.echo("Nothing was asked (--dry-run).")
+    most = "" if budget.answers is None else f"at most {format_count(budget.answers)} of them, "
+    click.echo(f"It would ask {most}{budget.concurrent} at a time. Nothing was asked (--dry-run).")
 
 
 def _show(report: OutcomeReport, folder: Path, models: list[str], missing: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from sizewise import __version__
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import as_json, wants_json
 from sizewise.cli.output import format_count, write_file, write_json, write_table
 from sizewise.errors import BadRequest, ConfigError
 from sizewise.evals.dataset_files import read_dataset
@@ -26,7 +26,7 @@ from sizewise.routing.training.onboarding import onboard_model
 @click.option("--small", required=True, metavar="MODEL", help="The small model, by its name in the outcomes.")
 @click.option("--large", required=True, metavar="MODEL", help="The large model.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the predictor there. [only report]")
-@local_options
+@as_json
 @click.pass_context
 def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None) -> None:
     """Train a predictor of which prompts need the large model.
@@ -72,7 +72,7 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     "--like", default="", metavar="MODEL", help="A known model that it is like. [the one with the most similar scores]"
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the predictor there. [only report]")
-@local_options
+@as_json
 def add_model(router: Path, folder: Path | None, model: str, like: str, out: Path | None) -> None:
     """Add a new model to a trained predictor.
 

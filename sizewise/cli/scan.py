@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import as_json, wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.cli.scan_quarantine import ScanFinding, ScannedPassage, read_passages, release_rows, split_rows
 from sizewise.errors import BadRequest
@@ -26,7 +26,7 @@ from sizewise.guardrails.poisoning import scan_passages as look
 )
 @click.option("--release", "freed", is_flag=True, help="Release the rows FILE:LINE... of DIR as clean.")
 @click.option("--by", default="", metavar="NAME", help="Name to record as the reviewer. [the user of this machine]")
-@local_options
+@as_json
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None, freed: bool, by: str) -> None:
     """Scan data for poisoning: copies, triggers, outliers, injection.

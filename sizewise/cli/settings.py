@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import as_json, wants_json
 from sizewise.cli.output import write_file, write_json
 from sizewise.cli.settings_patch import diff
 from sizewise.errors import ExternalFailure
@@ -29,7 +29,7 @@ def settings() -> None:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), default="sizewise.toml")
 @click.option("--write", is_flag=True, help="Write the file; without it, only the change is shown.")
-@local_options
+@as_json
 def migrate(file: Path, write: bool) -> int:
     """Write renamed settings by their new names.
 

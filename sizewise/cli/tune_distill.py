@@ -12,7 +12,7 @@ import msgspec
 from sizewise.app.option_model import option_texts
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.options import api_client, command_settings, server_options, wants_json
+from sizewise.cli.options import api_client, command_settings, refuse_options, server_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.tune_promote import promote_run, put_on_ladder
 from sizewise.cli.tune_report import share_served, write_run
@@ -72,17 +72,26 @@ async def _distill(
         )
     run = _unfinished(store, decision, taught)
     if run is not None and run.refused and len(run.rows) == len(taught) and not anyway:
+        _refuse_other(run, base, preset, "for answers on which a run was refused: add --anyway to tune on them again")
         return run, None
     if run is None or run.refused:
         run = await _trained(found, store, decision, taught, None, base, preset, anyway=anyway)
-    elif run.state in ("planned", "training"):
-        begun = [each for each in taught if each.id in frozenset(run.rows)]
-        run = await _trained(found, store, decision, begun, run, base, preset, anyway=anyway)
+    else:
+        _refuse_other(run, base, preset, f"while the run {run.name} goes on, which has its own")
+        if run.state in ("planned", "training"):
+            begun = [each for each in taught if each.id in frozenset(run.rows)]
+            run = await _trained(found, store, decision, begun, run, run.base, run.preset, anyway=anyway)
     if run.tuned is None or run.refused:
         return run, None
     if run.state != "promoted":
         await promote_run(store, run, found)
     return await put_on_ladder(store, store.require(run.name), client)
+
+
+def _refuse_other(run: TuningRun, base: str, preset: str, why: str) -> None:
+    """Raises BadRequest for options that were given and are not those of the run: the same command goes on."""
+    differs = {"base": base.rpartition("/")[2] not in ("", run.base.rpartition("/")[2]), "preset": preset != run.preset}
+    refuse_options(why, *(name for name, other in differs.items() if other))
 
 
 async def _decision(client: ApiClient, task: str) -> operations.Decision:

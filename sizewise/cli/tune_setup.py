@@ -10,6 +10,7 @@ import msgspec
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.status_line import status_line
+from sizewise.errors import BadRequest
 from sizewise.settings.load import inherited_environment
 from sizewise.tuning.environment import (
     CPU_BYTES,
@@ -41,6 +42,8 @@ def setup(gpu: bool, python: str, index: str, yes: bool) -> None:
     click.echo(f"PyTorch for {'GPUs' if gpu else 'CPUs'}, transformers and PEFT: {download} to download", err=True)
     click.echo(f"{size / 1e9:.1f} GB on disk, in {folder}", err=True)
     if not yes:
+        if wants_json():
+            raise BadRequest("the installation must be confirmed", "add --yes")
         click.confirm("Install it?", abort=True, err=True)
     env = inherited_environment(lambda name: not name.startswith(("SIZEWISE_", "PYTHON")))
     with status_line() as status:

@@ -45,6 +45,8 @@ def _prepare_default_model(settings: Settings, pull: bool) -> None:
     later.
     """
     if not settings.server.embedded:
+        if pull:
+            click.echo("--pull downloads nothing: [server] embedded is false", err=True)
         return
     here = any(card.task == "chat" for card in ready_local_cards(settings))
     if (here or not settings.providers) and (lacks := missing_dependency()):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from sizewise.cli import operations
-from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.options import api_client, refuse_options, server_options, wants_json
 from sizewise.cli.output import dim, format_count, format_money, format_seconds, write_json, write_table
 from sizewise.cli.users import user_id
 from sizewise.cli.value_completion import complete_flow, complete_model_name, complete_policy
@@ -79,8 +79,6 @@ def usage(
              sizewise usage --by key --model openai/gpt-5 --step 1d
              sizewise usage --compare --since 7d --project web
     """
-    if compare and (by or step is not None or first is not None):
-        raise BadRequest("--compare shows each model of one time", "leave --by, --step and --first out")
     keys = tuple(by) or (("end-user",) if filters["end_user"] else ("model",))  # no sums of end users are by model
     now_ms = time.time_ns() // 1_000_000
     given = {name: value for name, value in filters.items() if value is not None}
@@ -88,6 +86,7 @@ def usage(
         given["user"] = user_id(user)
     start, end = _moment(since, now_ms), UNSET if until is None else _moment(until, now_ms)
     if compare:
+        refuse_options("with --compare, which shows each model of one time", "by", "step", "first")
         change = asyncio.run(operations.get_usage_change(api_client(), since=start, until=end, **given))  # type: ignore[arg-type]  # as below
         _show_change(change)
         return

@@ -204,12 +204,18 @@ def export(name: str, format_: file_writer.ExportFormat, to: Path | None) -> int
     drawing, told = exporter.export_flow(parse_yaml(file.text).data)
     written = file_writer.write_files(drawing, format_)
     told += check_round_trip(flow, written, told, partial(_signature, file.path.parent))
-    if to is None and format_ == "lamatic-yaml":
+    is_printed = to is None and format_ == "lamatic-yaml"
+    where = to or Path(drawing.name)
+    for path, text in () if is_printed else written.items():
+        _write_text(where / path, text)
+    if wants_json():
+        files = dict(written) if is_printed else {str(where / path): None for path in written}
+        notes = [{"grade": each.grade, "message": str(each)} for each in told]
+        write_json({"flow": stem, "files": files, "notes": notes})
+        return 1 if any(each.grade == "named" for each in told) else 0
+    if is_printed:
         click.echo(next(iter(written.values())), nl=False)
     else:
-        where = to or Path(drawing.name)
-        for path, text in written.items():
-            _write_text(where / path, text)
         click.echo(f"{where}: {_summary(_count_grades(told), 'exported')}", err=True)
     for each in told:
         if each.grade != "imported":

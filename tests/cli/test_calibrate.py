@@ -84,6 +84,8 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     rows = played.json["rows"]
     alone = rows["echo/large alone"]
     assert rows["mine"]["quality"] > 0.95 * alone["quality"] and rows["mine"]["answer_shares"]["echo/large"] < 0.6
+    other = sizewise("route", "replay", "mine", str(folder), "--predictor", "x", home=tmp_path)
+    assert other.code == 2 and "--predictor cannot be used with mine" in other.err
 
 
 @pytest.mark.long

@@ -173,4 +173,4 @@ def test_another_model_since_a_day_explains_what_a_day_costs_more(tmp_path: Path
             "models": [],
         }
     refused = sizewise("usage", "--compare", "--by", "key", home=tmp_path)
-    assert refused.code == 2 and "leave --by" in refused.err
+    assert refused.code == 2 and "--by" in refused.err and "--compare" in refused.err

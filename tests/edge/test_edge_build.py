@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.terminal import sizewise
 from tests.running_server import environment
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +41,14 @@ def test_it_writes_a_folder_that_holds_no_secret_and_names_those_it_needs(tmp_pa
     assert not any("sk-very-secret" in each for each in content.values())
     assert json.loads(content["wrangler.json"])["no_bundle"] is True
     assert told["bytes_gzipped"] < 60_000
+
+
+def test_the_worker_that_is_run_here_says_where_it_listens_as_json(tmp_path: Path) -> None:
+    (tmp_path / "sizewise.toml").write_text(BASE)
+    words = ("edge", "dev", "--port", "8788", "--workerd", shutil.which("true") or "", "--json")
+    done = sizewise(*words, home=tmp_path, UP_KEY="sk-x")
+    assert done.code == 0, done.err
+    assert done.json["url"] == "http://127.0.0.1:8788" and done.json["key"].startswith("sk-edge-")
 
 
 @pytest.mark.long

@@ -180,6 +180,8 @@ def test_a_group_follows_a_promotion_and_each_machine_says_what_it_made_of_it(tm
         seed(gateway, edge_key(gateway, "tills"), "till-3", new)
         settled = sizewise("release", "promote", "prod", "--edges", "tills", "--wait", "600", home=home).out
         assert f"2 of 3 answer with {new[:12]}, 1 refused it, 0 not yet" in settled, settled
+        told = sizewise("release", "promote", "tills", "--wait", "600", "--json", home=home).json
+        assert (told["edges"]["lagging"], told["edges"]["failing"]) == (0, 1)
         assert "PROMPT two" in text(greet(rich, KEY)) and "PROMPT one" in text(greet(lacking, KEY))
         assert names(gateway)[0] == "till-2"
         audit = graphql(gateway, "{ audit(last: 50) { action resource actor after } }").data["audit"]

@@ -106,6 +106,12 @@ def test_baselines_come_before_the_training_environment_is_needed(server: Served
     assert run.state == "planned" and run.decision == decision(server)["id"] and run.baselines["prompting"].right
     assert len(run.rows) == len(taught(server)) > 50
     assert not texts_on_disk(server)
+    other = distill(server, "--preset", "quick", SIZEWISE_CACHE=str(tmp_path / "cache"))
+    assert other.code == 2 and f"--preset cannot be used while the run {run.name} goes on" in other.err
+    same = distill(
+        server, "--anyway", "--preset", run.preset, "--base", run.base, SIZEWISE_CACHE=str(tmp_path / "cache")
+    )
+    assert "PyTorch is not installed" in same.err, "the same command goes on"
     told = sizewise("tune", "run", run.name, home=server.home)
     assert "of a decision" in told.err and "sizewise tune distill" in told.hint
 
