@@ -34,6 +34,7 @@ from sizewise.catalog.retirements import retirements
 from sizewise.cli.api_client import ApiClient, running_server
 from sizewise.cli.doctor_database import component_versions, has_database, opened_database
 from sizewise.cli.python_build import slow_build
+from sizewise.cli.server_choice import list_servers, servers_to_choose_from
 from sizewise.errors import SizewiseError
 from sizewise.guardrails.named_entities import active_models
 from sizewise.process import max_open_files
@@ -338,6 +339,9 @@ async def _port(settings: Settings) -> CheckResult:
         taken = await asyncio.wait_for(ApiClient(url, "", settings).is_listening(), 5)
     except TimeoutError:
         taken = True  # the connection was accepted, but nothing responds
+    if several := servers_to_choose_from(settings.home):
+        which = f"{len(several)} run with other homes: {list_servers(several)}; --home DIR checks one"
+        return CheckResult("server", True, which)
     if not taken:
         return CheckResult("server", True, f"is not running; port {port} is free")
     return CheckResult("server", False, f"port {port} is taken by another program", f"sizewise up --port {port + 1}")

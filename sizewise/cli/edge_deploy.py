@@ -75,10 +75,10 @@ def _sync(settings: Settings) -> KeySync | str:
     edge = settings.edge
     if not edge.origin or not edge.keys:
         return "`origin` and `keys` in [edge] say where they come from and go to"
-    client = api_client_or_none()
-    if client is None:
-        return "the gateway does not run here; where it does: sizewise edge keys"
     try:
+        client = api_client_or_none()
+        if client is None:
+            return "the gateway does not run here; where it does: sizewise edge keys"
         return asyncio.run(with_api(settings, lambda api, _: sync_keys(api, edge.keys, client)))
     except SizewiseError as error:
         return f"{error.message}; try again: sizewise edge keys"

@@ -30,7 +30,7 @@ from sizewise.catalog.weights import pull_weights as fetch
 from sizewise.cli.models_self_test import self_test_and_report
 from sizewise.cli.options import command_settings, local_options, refuse_options, wants_json
 from sizewise.cli.output import dim, write_json
-from sizewise.cli.reload_server import reloaded_server
+from sizewise.cli.reload_server import reloaded_servers
 from sizewise.cli.value_completion import complete_download
 from sizewise.errors import BadRequest
 from sizewise.model_card import ModelCard, ModelWeights
@@ -119,19 +119,21 @@ def _tell_server(model: str, found: Settings) -> dict[str, object]:
     """Has the running server load the catalog anew, says what came of it, and returns it for JSON. Raises what the
     server said if it cannot.
     """
-    server = asyncio.run(reloaded_server(found))
-    served = server is not None and model in server.models
+    servers = asyncio.run(reloaded_servers(found))
     if wants_json():
-        return {"noticed": server is not None, "server": server.url if server else None, "served": served}
-    if server is None:
+        shown = [{"url": each.url, "served": model in each.models} for each in servers]
+        return {"noticed": bool(servers), "served": any(model in each.models for each in servers), "servers": shown}
+    if not servers:
         click.echo(dim("no server is running; the next start serves it: sizewise up"), err=True)
-    elif served:
-        click.echo(f"the running server at {server.url} serves it")
-    else:
-        click.echo(f"the running server at {server.url} has reloaded, and does not serve it", err=True)
-        click.echo(
-            "hint: check its [server] embedded, and that its cache folder (SIZEWISE_CACHE) is this one", err=True
-        )
+    for each in servers:
+        if model in each.models:
+            click.echo(f"the running server at {each.url} serves it")
+        else:
+            click.echo(f"the running server at {each.url} has reloaded, and does not serve it", err=True)
+            click.echo(
+                "hint: check its [server] embedded, and that it has this cache folder (SIZEWISE_CACHE) and home",
+                err=True,
+            )
     return {}
 
 

@@ -154,12 +154,19 @@ def api_client() -> ApiClient:
 
 
 def api_client_or_none() -> ApiClient | None:
-    """Raises ExternalFailure only for a server given by its URL whose key is missing."""
+    """None if no server runs. Raises BadRequest if several do and none is chosen, or for a server given by its URL
+    whose key is missing.
+    """
     from sizewise.cli.api_client import find_server, running_server
+    from sizewise.cli.server_choice import not_chosen, servers_to_choose_from
 
     found = command_settings()
     url = _url(found)
-    return find_server(found, url) if url else running_server(found)
+    if url:
+        return find_server(found, url)
+    if several := servers_to_choose_from(found.home):
+        raise not_chosen(several)
+    return running_server(found)
 
 
 def _url(found: Settings) -> str:

@@ -35,21 +35,37 @@ def server_at(url: str) -> RunningServer | None:
     return next((each for each in running_servers() if each.url == url), None)
 
 
+def servers_to_choose_from(home: Path) -> list[RunningServer]:
+    """If none runs with the home, which nothing names, and several do with others: these."""
+    others = running_servers()
+    is_named = named_home() or home != home_folder()
+    return [] if is_named or len(others) < 2 or str(home) in (each.home for each in others) else others
+
+
+def not_chosen(servers: list[RunningServer]) -> BadRequest:
+    """Of `servers_to_choose_from`."""
+    return BadRequest(
+        f"{len(servers)} servers of yours are running, and none is chosen: {list_servers(servers)}",
+        f"choose one, such as --home {shlex.quote(servers[0].home)} (or --url); or for all commands of this terminal:"
+        " export SIZEWISE_HOME=...",
+    )
+
+
 def not_running(home: Path) -> SizewiseError:
     """That no server runs with this home, and those that run with others."""
+    if several := servers_to_choose_from(home):
+        return not_chosen(several)
     others = running_servers()
     if not others:
         return ExternalFailure(f"no Sizewise is running in {str(home)!r}", "start it: sizewise up")
-    listed = [f"{each.url} in {each.home!r}" for each in others[:MAX_LISTED]]
-    if len(others) > MAX_LISTED:
-        listed.append(f"{len(others) - MAX_LISTED} more")
-    example = f"--home {shlex.quote(others[0].home)}"
-    if home == home_folder() and not named_home() and len(others) > 1:
-        return BadRequest(
-            f"{len(others)} servers of yours are running, and none is chosen: {', '.join(listed)}",
-            f"choose one by its home: {example}; or for all commands of this terminal: export SIZEWISE_HOME=...",
-        )
     return ExternalFailure(
-        f"no Sizewise is running in {str(home)!r}, but there is {', '.join(listed)}",
-        f"start it: sizewise up; or choose the other: {example}",
+        f"no Sizewise is running in {str(home)!r}, but there is {list_servers(others)}",
+        f"start it: sizewise up; or choose the other: --home {shlex.quote(others[0].home)}",
     )
+
+
+def list_servers(servers: list[RunningServer]) -> str:
+    listed = [f"{each.url} in {each.home!r}" for each in servers[:MAX_LISTED]]
+    if len(servers) > MAX_LISTED:
+        listed.append(f"{len(servers) - MAX_LISTED} more")
+    return ", ".join(listed)

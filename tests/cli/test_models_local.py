@@ -79,7 +79,8 @@ def test_a_pull_tells_the_running_server_also_of_a_file_that_was_there(tmp_path:
         assert "was already downloaded" in done.out and f"the running server at {server.url} serves it" in done.out
         assert server.ask("/v1/models/local/smollm2-135m").status == 200
         told = sizewise("models", "pull", "smollm2-135m", "--json", home=server.home, **here).json
-        assert (told["noticed"], told["served"], told["server"]) == (True, True, server.url)
+        assert (told["noticed"], told["served"]) == (True, True)
+        assert told["servers"] == [{"url": server.url, "served": True}]
 
         other = {**here, "SIZEWISE_CACHE": str(tmp_path / "other")}
         said = sizewise("models", "pull", "smollm2-135m", "--from", str(smollm_gguf), home=None, **other)
@@ -91,7 +92,7 @@ def test_a_pull_tells_the_running_server_also_of_a_file_that_was_there(tmp_path:
     gone = sizewise("models", "pull", "smollm2-135m", home=None, **here)
     assert "no server is running; the next start serves it: sizewise up" in gone.err
     told = sizewise("models", "pull", "smollm2-135m", "--json", home=None, **here).json
-    assert (told["noticed"], told["served"], told["server"]) == (False, False, None)
+    assert (told["noticed"], told["served"], told["servers"]) == (False, False, [])
 
 
 def test_a_pull_says_that_the_running_server_does_not_serve_the_model(tmp_path: Path, smollm_gguf: Path) -> None:

@@ -154,6 +154,8 @@ def test_a_dry_run_shows_what_would_be_asked_and_writes_nothing(server: Served, 
         "prompts": 3,
         "scorers": {"exact": 2, "choice": 1},
         "missing": {"echo/small": 3, "echo/large": 3},
+        "limit": None,
+        "concurrency": 1,
     }
     assert "Nothing was asked" in run(server, file, *MODELS, "--dry-run").out
     assert not (tmp_path / "mine.outcomes").exists()

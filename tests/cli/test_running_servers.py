@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,7 +84,7 @@ def test_the_server_of_the_default_home_comes_before_others(user: User) -> None:
 
 def test_of_several_one_must_be_chosen(two: tuple[User, Served, Served]) -> None:
     user, first, second = two
-    for words in (("records",), ("keys", "list"), ("ask", "hello")):
+    for words in (("records",), ("keys", "list"), ("ask", "hello"), ("models", "list"), ("flow", "list"), ("open",)):
         none = user.run(*words)
         assert none.code == 2
         assert "2 servers of yours are running" in none.err
@@ -92,7 +93,21 @@ def test_of_several_one_must_be_chosen(two: tuple[User, Served, Served]) -> None
     assert user.models("--home", str(second.home)) == ["echo/other"]
     assert user.models(SIZEWISE_HOME=str(first.home)) == ["echo/one"]
     assert user.models("--url", second.url) == ["echo/other"]
+    assert f"2 run with other homes: {first.url}" in user.run("doctor").out
     assert user.models(SIZEWISE_URL=f"{first.url}/v1/") == ["echo/one"]
+
+
+def test_a_pulled_model_is_told_to_all_that_share_the_cache(
+    two: tuple[User, Served, Served], smollm_gguf: Path
+) -> None:
+    user, first, second = two
+    cache = str(user.folder / "cache")
+    words = ("models", "pull", "smollm2-135m", "--from", str(smollm_gguf), "--json")
+    told = user.run(*words, SIZEWISE_CACHE=cache).json
+    assert [each["url"] for each in told["servers"]] == [first.url, second.url]
+    one = user.run(*words, "--home", str(second.home), SIZEWISE_CACHE=cache).json
+    assert one["servers"] == [{"url": second.url, "served": False}], "its embedded models are off"
+    shutil.rmtree(cache)
 
 
 def test_a_home_that_is_named_is_never_replaced_by_another(two: tuple[User, Served, Served]) -> None:
