@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 _META = "sizewise.cli."
-_TAKES_URL = "sizewise.cli takes --url"
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -59,17 +58,11 @@ _config = click.option(
     help="Settings file, a sizewise.toml.",
 )
 
-
-def _remember_url(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    ctx.meta[_TAKES_URL] = True
-    _remember(ctx, param, value)
-
-
 _elsewhere = click.option(
     "--url",
     metavar="URL",
     expose_value=False,
-    callback=_remember_url,
+    callback=_remember,
     help="URL of another server (or SIZEWISE_URL); the API key is SIZEWISE_KEY.",
 )
 
@@ -127,7 +120,8 @@ def command_settings(*, starts_server: bool = False) -> Settings:
     if home is None and not starts_server:
         from sizewise.cli.server_choice import home_of_running_server
 
-        takes_url = bool(click.get_current_context().meta.get(_TAKES_URL))
+        parameters = click.get_current_context().command.params
+        takes_url = any(each.name == "url" and not each.expose_value for each in parameters)
         home = home_of_running_server(str(_option("url") or ""), takes_url=takes_url)
     found = load_settings(config if isinstance(config, Path) else None, home if isinstance(home, Path) else None)
     context = click.get_current_context()

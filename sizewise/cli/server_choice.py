@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sizewise.errors import BadRequest, ExternalFailure, SizewiseError
 from sizewise.settings.load import home_folder, named_home, named_server, server_root
-from sizewise.storage.running_servers import RunningServer, running_servers
+from sizewise.storage.running_servers import RunningServer, is_server_running, running_servers
 
 MAX_LISTED = 5
 
@@ -25,9 +25,7 @@ def home_of_running_server(url: str, *, takes_url: bool) -> Path | None:
         other = None if takes_url else server_at(named)
         return None if other is None else Path(other.home)
     running = running_servers()
-    if str(home_folder()) in (each.home for each in running):
-        return None
-    return Path(running[0].home) if len(running) == 1 else None
+    return None if len(running) != 1 or is_server_running(home_folder()) else Path(running[0].home)
 
 
 def server_at(url: str) -> RunningServer | None:
@@ -39,7 +37,7 @@ def servers_to_choose_from(home: Path) -> list[RunningServer]:
     """If none runs with the home, which nothing names, and several do with others: these."""
     others = running_servers()
     is_named = named_home() or home != home_folder()
-    return [] if is_named or len(others) < 2 or str(home) in (each.home for each in others) else others
+    return [] if is_named or len(others) < 2 or is_server_running(home) else others
 
 
 def not_chosen(servers: list[RunningServer]) -> BadRequest:

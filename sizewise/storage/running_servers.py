@@ -80,6 +80,22 @@ def running_servers() -> list[RunningServer]:
     return sorted(found, key=lambda each: each.home)
 
 
+def is_server_running(home: Path) -> bool:
+    """By the note in the home, which a server without a registry writes too."""
+    try:
+        note = msgspec.json.decode((home / "server.json").read_bytes(), type=_Note)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return is_same_process(note.pid, note.process)
+
+
+class _Note(Struct):
+    """Of server.json."""
+
+    pid: int
+    process: str = ""
+
+
 def _folder() -> Path:
     return user_state_path("sizewise", appauthor=False) / "servers"
 

@@ -82,6 +82,15 @@ def test_the_server_of_the_default_home_comes_before_others(user: User) -> None:
         assert user.models(SIZEWISE_HOME=str(other.home)) == ["echo/other"]
 
 
+def test_the_server_of_the_default_home_is_found_without_a_registry_too(user: User) -> None:
+    unlisted = {**user.environ, "XDG_STATE_HOME": str(user.folder / "other")}
+    with (
+        serving(user.default_home, echo_named("mine"), **unlisted),
+        serving(user.folder / "a", echo_named("other"), **user.environ),
+    ):
+        assert user.models() == ["echo/mine"]
+
+
 def test_of_several_one_must_be_chosen(two: tuple[User, Served, Served]) -> None:
     user, first, second = two
     for words in (("records",), ("keys", "list"), ("ask", "hello"), ("models", "list"), ("flow", "list"), ("open",)):
@@ -105,6 +114,8 @@ def test_a_pulled_model_is_told_to_all_that_share_the_cache(
     words = ("models", "pull", "smollm2-135m", "--from", str(smollm_gguf), "--json")
     told = user.run(*words, SIZEWISE_CACHE=cache).json
     assert [each["url"] for each in told["servers"]] == [first.url, second.url]
+    named = user.run(*words, SIZEWISE_CACHE=cache, SIZEWISE_URL=f"{second.url}/v1").json
+    assert [each["url"] for each in named["servers"]] == [second.url]
     one = user.run(*words, "--home", str(second.home), SIZEWISE_CACHE=cache).json
     assert one["servers"] == [{"url": second.url, "served": False}], "its embedded models are off"
     shutil.rmtree(cache)
