@@ -67,11 +67,12 @@ def _measured(found: Measured) -> str:
 
 
 def _next_step(run: TuningRun) -> str:
+    train = f"sizewise tune distill {run.decision[:12]}" if run.decision else f"sizewise tune run {run.name}"
     if run.state == "planned" and (enough := needless(run)):
         what = "leave it to a head, which [learn] trains by itself" if enough == "head" else "ask the base as it is"
-        return f"next: {what}. To tune all the same: sizewise tune run {run.name} --anyway"
+        return f"next: {what}. To tune all the same: {train} --anyway"
     if run.state in ("planned", "training"):
-        return f"next: sizewise tune run {run.name}"
+        return f"next: {train}"
     if run.state == "trained" and not run.refused:
         return f"next: sizewise tune promote {run.name}"
     return f"ask it: sizewise ask --model {run.model} ..." if run.model else "it does not answer"

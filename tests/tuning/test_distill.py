@@ -112,6 +112,8 @@ def test_baselines_come_before_the_training_environment_is_needed(server: Served
         server, "--anyway", "--preset", run.preset, "--base", run.base, SIZEWISE_CACHE=str(tmp_path / "cache")
     )
     assert "PyTorch is not installed" in same.err, "the same command goes on"
+    needless = distill(server, SIZEWISE_CACHE=str(tmp_path / "cache"))
+    assert f"To tune all the same: sizewise tune distill {run.decision[:12]} --anyway" in needless.out
     told = sizewise("tune", "run", run.name, home=server.home)
     assert "of a decision" in told.err and "sizewise tune distill" in told.hint
 
