@@ -28,8 +28,6 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("flow run", "steps"): "the last chunk of the stream has the steps; a stream that broke ends with an error",
     ("flow schema", "as_json"): "what it prints is JSON",
     ("import litellm", "everything"): "--json reports every line",
-    ("knowledge sync", "data_class"): "of a base with `sources`: to be obeyed or refused",
-    ("knowledge sync", "readers"): "of a base with `sources`: to be obeyed or refused",
     ("models update", "older"): "it only agrees to a list that would be refused, and is refused with --remove",
     ("release build", "url"): "a dry run takes all options of the build that it shows, and asks no server",
     ("release diff", "url"): "refused if both are the folder; else NamedRelease asks the server",
