@@ -16,7 +16,7 @@ ROOT_URL = "http://127.0.0.1:8080"
 KEYWORDS = ("base_url", "api_base")
 WITHOUT_V1 = re.compile(r"anthropic", re.IGNORECASE)
 """Anthropic's SDKs add /v1 themselves."""
-SERVER_PATHS = r"v1(?:/|$)|graphql|openapi\.json|healthz|readyz|metrics|mcp|auth|widget|play|\?|$"
+SERVER_PATHS = r"v1(?:/|$)|graphql|openapi\.json|healthz|readyz|metrics|mcp|hooks|auth|widget|play|\?|$"
 TEXTS = [(name(block), block.kind, block.text) for block in BLOCKS] + [
     (path.relative_to(ROOT).as_posix(), "python" if path.suffix == ".py" else "bash", path.read_text())
     for suffix in (".py", ".sh")
