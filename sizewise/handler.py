@@ -38,6 +38,7 @@ class RequestOptions(Struct, frozen=True):
     end_user: str | UnsetType = UNSET  # the client's name of its own user; in no digest
     tags: tuple[str, ...] | UnsetType = UNSET  # the client's labels of costs; in no digest
     prompt: PromptReference | UnsetType = UNSET  # in no digest: its text is among the messages
+    tool_calls: bool | UnsetType = UNSET  # whether a flow's reply lists its agents' tool calls; unset: in no digest
 
 
 NO_OPTIONS = RequestOptions()

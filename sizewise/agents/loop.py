@@ -7,20 +7,22 @@ call is a step, so an interrupted run resumes at the step it stopped in. A faile
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.agents.conversation import ANSWER_NOW, assistant_message, tool_message, truncate_messages
+from sizewise.agents.result import AgentResult, LimitReason, ModelTurn, StopReason, ToolCallRecord
 from sizewise.agents.spec import AgentSpec
+from sizewise.agents.usage import AgentUsage
 from sizewise.agents.written_calls import written_tool_calls
 from sizewise.data_class import DataBounds, DataClass, strictest
-from sizewise.errors import BadRequest, BudgetExceeded, NoModelFits, RunLimitExceeded, SizewiseError
+from sizewise.errors import BadRequest, BudgetExceeded, NoModelFits, RunLimitExceeded, SizewiseError, UpstreamRejected
 from sizewise.guardrails.untrusted_content import tool_denial_reason
 from sizewise.handler import (
     AttemptFinished,
@@ -40,18 +42,13 @@ from sizewise.providers.wires.openai.request_response import read_request
 from sizewise.telemetry.spans import SpanRecorder
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, error_text, parse_arguments
 
-StopReason = Literal["done", "steps", "money", "time", "repeats"]
-"""Why an agent stopped: `done`, or the limit it reached; `repeats`: it kept making the same call, and was then asked
-for an answer without calls."""
-
 MAX_SAME_CALLS = 3
 """Times a call with equal arguments is made. Further repeats are refused; at twice as many the agent stops."""
 CONCURRENCY = 8
 MAX_CALLS_PER_STEP = 64
-MAX_CONTEXT_CHARS = 400_000
-"""Characters of a conversation; beyond that, the oldest tool results are replaced by a notice."""
 AGENT_SOURCE = "agent"
 """`Tool.source` of a tool that runs another agent."""
+NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 OUTPUT_EVENTS = (TextDelta, ReasoningDelta, RawDelta, ChoiceFinished, ToolDelta, ModelSelected)
 
 
@@ -67,124 +64,11 @@ class AgentSteps(Protocol):
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None: ...
 
 
-class ModelTurn(Struct, frozen=True):
-    """One answer of a model, as a step stores it. `cost`: pico-dollars. `stop_reason`: why there is no answer."""
-
-    text: str
-    calls: tuple[ToolCall, ...]
-    model: str
-    cost: int
-    duration_s: float
-    stop_reason: Literal["", "money", "time"] = ""
-
-
-class ToolCallRecord(Struct, frozen=True):
-    """One tool call, without arguments and result."""
-
-    agent: str
-    tool: str
-    failed: bool
-
-
-class AgentResult(Struct, frozen=True):
-    """`text`: the final answer, empty unless `ended` is `done`. `cost`: pico-dollars. `agent`: the last one active."""
-
-    text: str
-    ended: StopReason
-    steps: int
-    cost: int
-    agent: str
-    calls: tuple[ToolCallRecord, ...] = ()
-    data_class: DataClass | None = None  # the strictest that a tool result had
-
-
 class AgentRegistry(Protocol):
     """Looks up agents and their tools; implemented by AgentRunner."""
 
     async def list_tools(self, spec: AgentSpec, loop: AgentLoop, usage: AgentUsage) -> Sequence[Tool]: ...
     def get_spec(self, name: str) -> AgentSpec: ...
-
-
-class AgentUsage:
-    """Steps, cost and seconds used by a task. Those of a worker also count for its supervisor (`parent`). Seconds in
-    which a tool call waits for a person do not count.
-    """
-
-    def __init__(self, spec: AgentSpec, parent: AgentUsage | None = None) -> None:
-        self.steps, self.cost, self.duration_s = 0, 0, 0.0  # `duration_s` without the tool calls being made now
-        self.calls: list[ToolCallRecord] = []
-        self._max_steps, self._max_cost, self._max_s = spec.max_steps, spec.max_cost, spec.timeout_s
-        self._parent = parent
-        self._repeats: Counter[tuple[str, bytes]] = Counter()
-        self._calls_began: float | None = None
-        self._waiting, self._wait_began, self._waited_s = 0, 0.0, 0.0
-
-    def exceeded_limit(self) -> StopReason | None:
-        if self.steps >= self._max_steps:
-            return "steps"
-        if self._max_cost is not None and self.cost >= self._max_cost:
-            return "money"
-        if not self.remaining_s:
-            return "time"
-        return None if self._parent is None else self._parent.exceeded_limit()
-
-    def count_step(self) -> None:
-        self.steps += 1
-        if self._parent is not None:
-            self._parent.count_step()
-
-    def add_cost(self, cost: int) -> None:
-        self.cost += cost
-        if self._parent is not None:
-            self._parent.add_cost(cost)
-
-    @property
-    def remaining_cost(self) -> int | None:
-        """Pico-dollars; None without a limit."""
-        own = None if self._max_cost is None else max(0, self._max_cost - self.cost)
-        outer = None if self._parent is None else self._parent.remaining_cost
-        return min((each for each in (own, outer) if each is not None), default=None)
-
-    @property
-    def remaining_s(self) -> float:
-        own = max(0.0, self._max_s - self.duration_s - self._calls_s())
-        return own if self._parent is None else min(own, self._parent.remaining_s)
-
-    @contextmanager
-    def tool_calls(self) -> Iterator[None]:
-        """Counts the time of the calls made inside."""
-        self._calls_began, self._waited_s = perf_counter(), 0.0
-        try:
-            yield
-        finally:
-            self.duration_s += self._calls_s()
-            self._calls_began = None
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Inside, a call waits for a person. Several may wait at once."""
-        if not self._waiting:
-            self._wait_began = perf_counter()
-        self._waiting += 1
-        try:
-            with nullcontext() if self._parent is None else self._parent.waiting():
-                yield
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._waited_s += perf_counter() - self._wait_began
-
-    def _calls_s(self) -> float:
-        """Seconds of the tool calls being made now."""
-        if self._calls_began is None:
-            return 0.0
-        until = self._wait_began if self._waiting else perf_counter()
-        return max(0.0, until - self._calls_began - self._waited_s)
-
-    def count_repeat(self, name: str, arguments: Mapping[str, object]) -> int:
-        key = (name, msgspec.json.encode(arguments, order="deterministic"))
-        self._repeats[key] += 1
-        return self._repeats[key]
 
 
 class AgentLoop:
@@ -243,52 +127,45 @@ class AgentLoop:
         """Raises SizewiseError if no model can be called, BudgetExceeded if the caller's budget is spent."""
         with self._spans.open("invoke_agent", spec.name, self.request, agent=spec.name) as span:
             self.request = span.request
-            return await self._run(spec, messages, usage or AgentUsage(spec))
+            result = await self._run(spec, messages, usage or AgentUsage(spec))
+            span.error = "" if result.stop_reason == "done" else result.stop_reason
+            return result
 
     async def _run(self, spec: AgentSpec, messages: Sequence[Mapping[str, object]], usage: AgentUsage) -> AgentResult:
         talk: list[dict[str, object]] = [dict(each) for each in messages]
         tools = await self._tools(spec, usage)
+        closing: LimitReason | None = None  # why the next step may call nothing
         while True:
-            if (why := usage.exceeded_limit()) is not None:
-                return self._outcome("", why, spec, usage)
+            if (limit := usage.exceeded_limit()) is not None:
+                return await self._stop(closing or limit, spec, usage)
+            if tools and usage.remaining_steps == 1:
+                closing = closing or "step_limit"
             number = usage.steps
             usage.count_step()
-            answer = await self._ask_model_step(spec, talk, tools, usage, number)
+            answer = await self._ask_model_step(spec, talk, tools, usage, number, closing)
             usage.add_cost(answer.cost)
             usage.duration_s += answer.duration_s
-            if answer.stop_reason:
-                return self._outcome("", answer.stop_reason, spec, usage)
-            if not answer.calls:
-                return self._outcome(answer.text, "done", spec, usage)
-            talk.append(_assistant_message(answer))
+            if answer.limit is not None or not answer.calls:
+                return self._outcome(answer.text, answer.limit or "done", spec, usage)
+            talk.append(assistant_message(answer))
             with usage.tool_calls():
                 results, repeated = await self._call_tools(spec, answer.calls, tools, usage, number)
             self._tighten(results)
-            talk += [_tool_message(call, result) for call, result in zip(answer.calls, results, strict=True)]
+            talk += [tool_message(call, result) for call, result in zip(answer.calls, results, strict=True)]
             if repeated:
-                return await self._answer_without_calls(spec, talk, tools, usage)
-            if (name := _handoff_target(spec, answer.calls)) is not None:
+                closing = "repeated_calls"
+            elif (name := _handoff_target(spec, answer.calls)) is not None:
                 spec = self._registry.get_spec(name)
                 tools = await self._tools(spec, usage)
 
-    async def _answer_without_calls(
-        self,
-        spec: AgentSpec,
-        messages: Sequence[Mapping[str, object]],
-        tools: Mapping[str, Tool],
-        usage: AgentUsage,
-    ) -> AgentResult:
-        """The answer of an agent that repeats its calls, from what they brought: a last step in which it may call
-        nothing. Without text if a limit leaves no step.
-        """
-        if usage.exceeded_limit() is not None:
-            return self._outcome("", "repeats", spec, usage)
-        number = usage.steps
-        usage.count_step()
-        answer = await self._ask_model_step(spec, messages, tools, usage, number, may_call=False)
-        usage.add_cost(answer.cost)
-        usage.duration_s += answer.duration_s
-        return self._outcome(answer.text, "repeats", spec, usage)
+    async def _stop(self, limit: LimitReason, spec: AgentSpec, usage: AgentUsage) -> AgentResult:
+        """The end where no step is left, stored as a step that asked nothing."""
+
+        async def work() -> bytes:
+            return _encode(ModelTurn(text="", calls=(), model="", cost=0, duration_s=0.0, stop_reason=limit))
+
+        turn = msgspec.json.decode(await self._step(str(usage.steps), work), type=ModelTurn)
+        return self._outcome(turn.text, turn.limit or limit, spec, usage)
 
     def _tighten(self, results: Sequence[ToolOutput]) -> None:
         """Raises the request's data class to the strictest of `results`."""
@@ -303,11 +180,11 @@ class AgentLoop:
                 options=replace(options, data_class=strict, constraint_source="what a tool brought"),
             )
 
-    def _outcome(self, text: str, ended: StopReason, spec: AgentSpec, usage: AgentUsage) -> AgentResult:
+    def _outcome(self, text: str, why: StopReason, spec: AgentSpec, usage: AgentUsage) -> AgentResult:
         found = self._data_class
         return AgentResult(
             text=text,
-            ended=ended,
+            stop_reason=why,
             steps=usage.steps,
             cost=usage.cost,
             agent=spec.name,
@@ -331,16 +208,16 @@ class AgentLoop:
         tools: Mapping[str, Tool],
         usage: AgentUsage,
         number: int,
-        *,
-        may_call: bool = True,
+        closing: LimitReason | None,
     ) -> ModelTurn:
+        """`closing`: why it may call nothing; unless the step is stored, which says itself whether it is the last."""
         told: list[Event] = []
 
         async def work() -> bytes:
-            return _encode(await self._ask_model(spec, messages, tools, usage, told, may_call=may_call))
+            return _encode(await self._ask_model(spec, messages, tools, usage, told, closing))
 
         answer = msgspec.json.decode(await self._step(str(number), work), type=ModelTurn)
-        if not answer.calls:
+        if answer.limit is not None or not answer.calls:
             for event in told:
                 await self._send(event)
             if answer.text:
@@ -354,16 +231,14 @@ class AgentLoop:
         tools: Mapping[str, Tool],
         usage: AgentUsage,
         chosen: list[Event],
-        *,
-        may_call: bool,
+        closing: LimitReason | None,
     ) -> ModelTurn:
         """Holds the model's output, since text that accompanies a tool call is no answer.
 
         Appends ModelSelected events to `chosen`; sends the other events at once.
         """
-        request = self._build_request(spec, messages, tools, usage, may_call=may_call)
         began, cost = perf_counter(), 0
-        ended: Literal["", "money", "time"] = ""
+        limit = closing
 
         async def hear(event: Event) -> None:
             nonlocal cost
@@ -377,17 +252,19 @@ class AgentLoop:
         reply = Reply((), Usage())
         try:
             async with asyncio.timeout(usage.remaining_s):
-                reply = await self._handler(request, hear)
+                reply = await self._reply(spec, messages, tools, usage, closing, hear)
         except TimeoutError:
-            ended = "time"
+            limit = "time_limit"
         except NoModelFits:
             if usage.remaining_cost is None or usage.steps == 1:
                 raise
-            ended = "money"
+            limit = "cost_limit"
         choice = reply.choices[0] if reply.choices else Choice()
-        text, made = choice.text, choice.tool_calls if may_call else ()
-        if tools and may_call and not made and choice.finish_reason == "stop":
+        text, made = choice.text, choice.tool_calls
+        if tools and not made and choice.finish_reason == "stop":
             text, made = written_tool_calls(text, tools)
+        if closing is not None:
+            made = ()
         calls = tuple(
             _with_call_id(call, n) for n, call in enumerate(made[:MAX_CALLS_PER_STEP]) if call.function is not None
         )
@@ -397,8 +274,28 @@ class AgentLoop:
             model=reply.model,
             cost=cost,
             duration_s=perf_counter() - began,
-            stop_reason=ended,
+            stop_reason=limit or "",
         )
+
+    async def _reply(
+        self,
+        spec: AgentSpec,
+        messages: Sequence[Mapping[str, object]],
+        tools: Mapping[str, Tool],
+        usage: AgentUsage,
+        closing: LimitReason | None,
+        hear: Send,
+    ) -> Reply:
+        """Some APIs refuse any message between a tool's result and the answer: then the system prompt says it."""
+        if closing is None:
+            return await self._handler(self._build_request(spec, messages, tools, usage), hear)
+        forbidden = {"tool_choice": "none"}
+        talk = [*messages, {"role": "user", "content": ANSWER_NOW}]
+        try:
+            return await self._handler(self._build_request(spec, talk, tools, usage, forbidden), hear)
+        except UpstreamRejected:
+            spec = replace(spec, system="\n\n".join(filter(None, (spec.system, ANSWER_NOW))))
+            return await self._handler(self._build_request(spec, messages, tools, usage, forbidden), hear)
 
     def _build_request(
         self,
@@ -406,14 +303,14 @@ class AgentLoop:
         messages: Sequence[Mapping[str, object]],
         tools: Mapping[str, Tool],
         usage: AgentUsage,
-        *,
-        may_call: bool,
+        more: Mapping[str, object] = NO_FIELDS,
     ) -> Request:
+        """`more`: fields of the body, where it has tools."""
         system = [{"role": "system", "content": spec.system}] if spec.system else []
         body: dict[str, object] = {"model": spec.model, "messages": [*system, *truncate_messages(messages)]}
         if tools:
             body["tools"] = [tool.to_openai() for tool in tools.values()]
-            body |= {} if may_call else {"tool_choice": "none"}
+            body |= more
         if spec.max_tokens is not None:
             body["max_tokens"] = spec.max_tokens
         chat, _ = read_request(_encode(body))
@@ -463,9 +360,8 @@ class AgentLoop:
             await make(place)
         ordered = [results[place] for place in range(len(plans))]
         for call, result in zip(calls, ordered, strict=True):
-            usage.calls.append(
-                ToolCallRecord(spec.name, call.function.name[:64] if call.function else "", result.failed),
-            )
+            name = call.function.name[:64] if call.function else ""
+            usage.calls.append(ToolCallRecord(spec.name, name, result.failed))
         return ordered, repeated
 
     def _plan_call(
@@ -595,26 +491,3 @@ def _failed_call(words: str) -> Callable[[], Awaitable[ToolOutput]]:
         return ToolOutput(words, failed=True)
 
     return say
-
-
-def _assistant_message(answer: ModelTurn) -> dict[str, object]:
-    return {"role": "assistant", "content": answer.text or None, "tool_calls": answer.calls}
-
-
-def _tool_message(call: ToolCall, result: ToolOutput) -> dict[str, object]:
-    text = f"Error: {result.text}" if result.failed else result.text
-    return {"role": "tool", "tool_call_id": call.id, "content": text or "(nothing)"}
-
-
-def truncate_messages(messages: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """The conversation within MAX_CONTEXT_CHARS: the oldest tool results are replaced by a notice first."""
-    sizes = [len(str(each.get("content") or "")) for each in messages]
-    over = sum(sizes) - MAX_CONTEXT_CHARS
-    found = list(messages)
-    for place, each in enumerate(messages):
-        if over <= 0:
-            break
-        if each.get("role") == "tool" and sizes[place] > 200:
-            found[place] = {**each, "content": f"[{sizes[place]} characters were left out: they came too long ago]"}
-            over -= sizes[place] - 60
-    return found

@@ -13,12 +13,12 @@ from sizewise.agents.loop import (
     AGENT_SOURCE,
     HANDOFF_PREFIX,
     AgentLoop,
-    AgentResult,
     AgentSteps,
-    AgentUsage,
     DataBoundsOf,
 )
+from sizewise.agents.result import AgentResult
 from sizewise.agents.spec import AgentSpec, resolve_agent, spec_from_settings, validate_agents
+from sizewise.agents.usage import AgentUsage
 from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest
 from sizewise.handler import Handler, Request, Send
@@ -156,9 +156,10 @@ WORKER_TIMEOUT_S = 40_000_000.0
 
 
 def _worker_result(outcome: AgentResult) -> ToolOutput:
-    done = outcome.ended == "done"
-    text = outcome.text if done else f"it stopped before it was done ({outcome.ended})"
-    return ToolOutput(text, not done, untrusted=True, data_class=outcome.data_class)
+    why = outcome.stop_reason
+    note = "" if why == "done" else f"It stopped before it was done ({why})."
+    text = " ".join(filter(None, (outcome.text, note)))
+    return ToolOutput(text, not outcome.text and why != "done", untrusted=True, data_class=outcome.data_class)
 
 
 def _handoff_tool(spec: AgentSpec) -> Tool:

@@ -24,7 +24,7 @@ from sizewise.errors import BadRequest
     help="An input; VALUE may be JSON, @FILE, or - for stdin.",
 )
 @click.option("--durable", is_flag=True, help="Start a durable run and follow it; Ctrl-C leaves it running.")
-@click.option("--steps", is_flag=True, help="Show each node when it ends: model, tokens, cost, time.")
+@click.option("--steps", is_flag=True, help="Show each node, and each tool call of an agent with its result.")
 @click.option("--live", is_flag=True, help="Run the published version, even if the file here has errors.")
 @server_options
 def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bool) -> int:

@@ -9,8 +9,9 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.agent_calls import cut_short, print_agents
 from sizewise.cli.api_client import ApiClient, ErrorDetails, to_exception
-from sizewise.cli.flow_runs import UNDERWAY, fetch_run, format_deciders, format_question, print_steps
+from sizewise.cli.flow_runs import UNDERWAY, fetch_agents, fetch_run, format_deciders, format_question, print_steps
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import dim, write_json
 from sizewise.cli.status_line import StatusLine
@@ -35,8 +36,11 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
         click.echo(f"\nthe run continues: sizewise flow status {run}\ncancel it: sizewise flow cancel {run}", err=True)
         raise
     status.clear()
-    if steps and not wants_json():
-        print_steps(ended.steps, err=True)
+    agents = asyncio.run(fetch_agents(server, run))
+    if not wants_json():
+        if steps:
+            print_steps(ended.steps, err=True)
+        print_agents(agents or (), calls=steps, err=True)
     said = asyncio.run(operations.get_flow_run_output(server, id=run))
     if ended.state == "cancelled":
         raise Conflict(f"the run {run} was cancelled", f"resume it: sizewise flow resume {run}")
@@ -51,7 +55,8 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
     outputs = None if said is None else said.outputs
     if wants_json():
         told = {"run": run, "flow": ended.flow, "version": ended.version, "outputs": outputs}
-        write_json(told | ({"steps": msgspec.to_builtins(ended.steps)} if steps else {}))
+        shown = {"steps": ended.steps, "agents": agents} if steps else {}
+        write_json(told | {"stop_reason": cut_short(agents)} | msgspec.to_builtins(shown))
     else:
         click.echo(_shown(outputs))
     return 0

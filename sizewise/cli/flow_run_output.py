@@ -9,6 +9,8 @@ import click
 import msgspec
 from msgspec import Struct
 
+from sizewise.cli import operations
+from sizewise.cli.agent_calls import print_agents, print_cut_short
 from sizewise.cli.api_client import MAX_RESPONSE_BYTES, ApiClient, parse_error
 from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
 from sizewise.cli.flow_environments import SHORT
@@ -23,6 +25,8 @@ from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, progress_text, re
 from sizewise.errors import ExternalFailure
 from sizewise.flows.file_source import FlowFile, load_flow_files
 from sizewise.flows.node_registry import NodeRegistry
+
+STEP_FIELDS = ("steps", "agents")
 
 
 class FlowStep(Struct, rename="camel"):
@@ -40,10 +44,14 @@ class FlowStep(Struct, rename="camel"):
 
 
 class FlowRunOutput(Struct):
+    """`stop_reason`: why an agent of the flow was cut short; None: none was. `agents`: with `--steps`."""
+
     flow: str = ""
     version: str = ""
     outputs: dict[str, object] = {}
+    stop_reason: str | None = None
     steps: list[FlowStep] = []
+    agents: list[operations.AgentRun] = []
 
 
 class FlowRunResponse(Struct):
@@ -73,10 +81,11 @@ def print_run(
         "model": f"flow:{name}",
         "messages": [{"role": "user", "content": inputs.get("question", "")}],
         "metadata": dict(inputs),
+        **({"sizewise": {"tool_calls": True}} if steps else {}),
     }
     if wants_json():
         whole = asyncio.run(_whole(server, body))
-        write_json({key: value for key, value in msgspec.to_builtins(whole).items() if steps or key != "steps"})
+        write_json({key: value for key, value in msgspec.to_builtins(whole).items() if steps or key not in STEP_FIELDS})
     else:
         flow = file.validation.flow if file is not None else None
         asyncio.run(_streamed(server, body, steps, status, "" if flow is None else flow.version))
@@ -129,7 +138,7 @@ async def _streamed(
 
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
     if status.shown:
-        request["sizewise"] = {"progress": True}
+        request["sizewise"] = {"progress": True} | ({"tool_calls": True} if steps else {})
     status.count_seconds(asyncio.get_running_loop())
     async with server.post(CHAT_PATH, request) as response:
         failure = await read_stream(response, take, "the flow")
@@ -144,6 +153,9 @@ async def _streamed(
             if steps:
                 taken = msgspec.convert(ours.steps, list[FlowStep])
                 print_steps(taken, {each.key: each.tokens for each in taken if each.tokens}, err=True)
+                print_agents(msgspec.convert(ours.agents, list[operations.AgentRun]), err=True)
+            elif ours.stop_reason:
+                print_cut_short("an agent", ours.stop_reason)
             asked = f"{ours.attempts} model calls" if ours.attempts != 1 else "1 model call"
             cost = None if ours.cost_usd == "unknown" else ours.cost_usd
             tokens = f"{usage.prompt_tokens}+{usage.completion_tokens} tokens" if usage is not None else ""

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.agent_calls import print_agents
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.flow_environments import SHORT, places_of
 from sizewise.cli.options import api_client, server_options, wants_json
@@ -97,6 +98,12 @@ async def fetch_run(server: ApiClient, id: str) -> operations.FlowRunDetails:
     return found
 
 
+async def fetch_agents(server: ApiClient, id: str) -> list[operations.AgentRun] | None:
+    """None if the caller may not read the run's contents."""
+    found = await operations.get_flow_run_agents(server, id=id)
+    return None if found is None else found.agents
+
+
 @click.command()
 @click.argument("run")
 @click.option("--outputs", is_flag=True, help="Also show what it gave: for who started it, and with read_contents.")
@@ -104,15 +111,18 @@ async def fetch_run(server: ApiClient, id: str) -> operations.FlowRunDetails:
 def status(run: str, outputs: bool) -> None:
     """Show a run node by node: state, model, time, cost; and why it failed.
 
+    Tool calls of its agents are shown with arguments and results, to whoever may read the run's contents.
+
     \b
     Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a --outputs
     """
     server = api_client()
     found = asyncio.run(fetch_run(server, run))
     ended = asyncio.run(_output(server, found, outputs))
+    agents = asyncio.run(fetch_agents(server, run))
     if wants_json():
         given = {"outputs": ended.outputs if ended is not None else None} if outputs else {}
-        write_json({**msgspec.to_builtins(found), **given})
+        write_json({**msgspec.to_builtins(found), "agents": msgspec.to_builtins(agents), **given})
         return
     write_pairs(
         [
@@ -127,6 +137,7 @@ def status(run: str, outputs: bool) -> None:
     )
     click.echo()
     print_steps(found.steps)
+    print_agents(agents or ())
     if outputs and ended is not None and ended.outputs is not None:
         text = msgspec.json.format(msgspec.json.encode(ended.outputs)).decode()
         click.echo(f"\n{printable(text, lines=True)}")

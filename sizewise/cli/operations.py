@@ -487,6 +487,24 @@ class FlowRunDetails(FlowRun, frozen=True, rename="camel"):
     steps: list[FlowRunStep]
 
 
+class AgentToolCall(Struct, frozen=True, rename="camel"):
+    key: str
+    tool: str
+    arguments: str
+    result: str | None
+    failed: bool
+
+
+class AgentRun(Struct, frozen=True, rename="camel"):
+    key: str
+    stop_reason: str | None
+    tool_calls: list[AgentToolCall]
+
+
+class FlowRunAgents(Struct, frozen=True, rename="camel"):
+    agents: list[AgentRun] | None
+
+
 class FlowRunFailure(Struct, frozen=True, rename="camel"):
     code: str
     message: str
@@ -2081,6 +2099,23 @@ class GetFlowRunResponse(Struct, frozen=True, rename="camel"):
 async def get_flow_run(client: ApiClient, *, id: str) -> FlowRunDetails | None:
     variables = {"id": id}
     response = await client.graphql(GET_FLOW_RUN, GetFlowRunResponse, variables)
+    return response.flow_run
+
+
+GET_FLOW_RUN_AGENTS = """\
+query GetFlowRunAgents($id: String!) { flowRun(id: $id) { ...FlowRunAgents } } fragment FlowRunAgents on FlowRun {
+agents { ...AgentRun } } fragment AgentRun on AgentRun { key stopReason toolCalls { ...AgentToolCall } } fragment
+AgentToolCall on AgentToolCall { key tool arguments result failed }
+"""
+
+
+class GetFlowRunAgentsResponse(Struct, frozen=True, rename="camel"):
+    flow_run: FlowRunAgents | None
+
+
+async def get_flow_run_agents(client: ApiClient, *, id: str) -> FlowRunAgents | None:
+    variables = {"id": id}
+    response = await client.graphql(GET_FLOW_RUN_AGENTS, GetFlowRunAgentsResponse, variables)
     return response.flow_run
 
 

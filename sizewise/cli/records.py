@@ -11,10 +11,12 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.agent_calls import print_tool_call
 from sizewise.cli.lazy_group import CommandWithVerbs, LazyCommand
 from sizewise.cli.options import api_client, refuse_options, server_options, wants_json
 from sizewise.cli.output import format_money, format_seconds, format_time, write_json, write_pairs, write_table
 from sizewise.cli.record_filters import FILTERS, RecordCriteria, criteria, filter_options
+from sizewise.cli.record_tool_calls import newest_tool_calls
 from sizewise.energy import format_wh
 from sizewise.errors import BadRequest, PathNotFound
 
@@ -142,6 +144,8 @@ def _open(trace: str | None) -> None:
         assert each.contents is not None
         click.echo(each.contents.request)
         click.echo(each.contents.response or "no text")
+        for call in newest_tool_calls(each.contents.request):
+            print_tool_call("called ", call)
         if each.contents.truncated:
             click.echo("the rest was not stored: it was too long", err=True)
 

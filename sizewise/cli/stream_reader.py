@@ -52,6 +52,8 @@ class ChunkMetadata(Struct):
     degraded: str = ""
     freshness: str = ""
     steps: list[dict[str, object]] = []  # of a flow, node by node
+    stop_reason: str = ""  # of a flow's agent that was cut short
+    agents: list[dict[str, object]] = []  # of a flow, with their tool calls, if they were asked for
 
 
 class Delta(Struct):

@@ -12,9 +12,10 @@ from collections.abc import Coroutine, Mapping
 from hashlib import blake2b
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
+from sizewise.agents.step_results import agent_runs, cut_short
 from sizewise.errors import BadRequest, Forbidden, ModelNotFound, PathNotFound
 from sizewise.flows.acting_nodes import acting_node
 from sizewise.flows.compiled_flow import CompiledFlow
@@ -73,8 +74,9 @@ class FlowModel:
             raise BadRequest("a flow returns a single answer", "remove `n`", param="n")
         flow = await self._resolve(request, chat.model.removeprefix(MODEL_PREFIX))
         _check_strangers(request, flow)
-        options = replace(request.options, idempotency_key=None, policy=None)  # keeps `session`, which selects a memory
-        traces: list[NodeTrace] = []
+        # It keeps `session`, which selects a memory.
+        options = replace(request.options, idempotency_key=None, policy=None, tool_calls=UNSET)
+        traces, memory = list[NodeTrace](), InMemorySteps()
         id, principal = _run_id(request, flow), request.principal
         self._limits.require_room(principal.tenant)
         with self._limits.counting(id, principal.tenant) as usage:
@@ -84,7 +86,7 @@ class FlowModel:
                     chat_inputs(flow, chat),
                     id=id,
                     request=replace(request, payload=EMPTY_CHAT, endpoint=ENDPOINT, options=options),
-                    steps=InMemorySteps(),
+                    steps=memory,
                     dependencies=self._dependencies,
                     usage=usage,
                     send=send,
@@ -95,7 +97,8 @@ class FlowModel:
             await send(TextDelta(0, text))
         await send(ChoiceFinished(0, "stop"))
         steps = [_step_fields(each) for each in traces if each.state != "running"][:MAX_STEPS]
-        ours = {"flow": flow.name, "version": flow.version, "outputs": outcome.outputs, "steps": steps}
+        ours: dict[str, object] = {"flow": flow.name, "version": flow.version, "outputs": outcome.outputs}
+        ours |= {"steps": steps} | _agent_fields(request, memory.results)
         fields = {"sizewise": Raw(msgspec.json.encode(ours))}
         return Reply((Choice(0, text, "stop"),), outcome.usage, flow_model_name(flow), fields=fields)
 
@@ -115,6 +118,15 @@ def _check_strangers(request: Request, flow: CompiledFlow) -> None:
             f"the node {node.id!r} of the flow acts on something ({node.kind_name}), and its visitors are strangers",
             "publish a version without it, or ask with a key of your own",
         )
+
+
+def _agent_fields(request: Request, results: Mapping[str, bytes]) -> dict[str, object]:
+    """Whether an agent was cut short; and what its tools were asked and gave, if the client wants it. It is the
+    caller's: the tools did it on their behalf, and strangers run no agents.
+    """
+    agents = agent_runs(results)
+    reason, wanted = cut_short(agents), request.options.tool_calls is True
+    return ({"stop_reason": reason} if reason else {}) | ({"agents": agents} if wanted else {})
 
 
 def _step_fields(trace: NodeTrace) -> dict[str, object]:

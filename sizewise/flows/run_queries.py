@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
+from sizewise.agents.step_results import AgentRun, agent_runs
 from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest, Forbidden, PathNotFound
 from sizewise.flows import tables
@@ -81,16 +82,26 @@ class RunQueries:
         """The result of a step, or of the whole run, as JSON; None if there is none yet. Raises PathNotFound, and
         Forbidden if the caller neither owns the run nor may `read_contents`.
         """
+        run = await self._get_readable(principal, id)
+        found = await self._store.run_in_thread(partial(self._get_value, run, key))
+        if found is not None and key == INPUTS:
+            return bytes(msgspec.json.decode(found, type=StoredRunRequest).inputs)
+        return found
+
+    async def list_agents(self, principal: Principal, id: str) -> list[AgentRun]:
+        """The agents of the run and their tool calls so far. Raises as `get_value`."""
+        run = await self._get_readable(principal, id)
+        stored = await self._store.run_in_thread(partial(self._store.load_steps, run))
+        return agent_runs({key: value for key, (step, value) in stored.items() if step.state == "done"})
+
+    async def _get_readable(self, principal: Principal, id: str) -> FlowRun:
         run = await self.get(principal, id)
         if not is_owner(principal, run) and "read_contents" not in principal.permissions:
             raise Forbidden(
                 "the contents of this run belong to another user",
                 "only its owner, or a user with the `read_contents` permission, can read them",
             )
-        found = await self._store.run_in_thread(partial(self._get_value, run, key))
-        if found is not None and key == INPUTS:
-            return bytes(msgspec.json.decode(found, type=StoredRunRequest).inputs)
-        return found
+        return run
 
     async def get_error(self, principal: Principal, id: str) -> StoredError | None:
         """Why the run failed; None if it did not."""

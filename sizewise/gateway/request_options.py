@@ -56,6 +56,10 @@ class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     ) = None
     tags: str | list[str] | None = None
     prompt: Annotated[str, Meta(max_length=200)] | PromptOption | None = None
+    tool_calls: (
+        Annotated[bool, Meta(description="Of a flow: the reply lists its agents' tool calls, with their contents.")]
+        | None
+    ) = None
 
 
 _HEADER_NAME: Mapping[str, str] = {name.replace("-", "_"): name for name in SizewiseOptions.__struct_encode_fields__}
@@ -96,6 +100,7 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
         end_user=seen.end_user or UNSET,
         tags=_tags(seen.tags) or UNSET,
         prompt=UNSET if seen.prompt is None else _prompt(seen.prompt),
+        tool_calls=seen.tool_calls or UNSET,
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from sizewise.auth.authorization import Resource, require_permission
-from sizewise.errors import BadRequest, Conflict, PathNotFound, UpstreamTimeout
+from sizewise.errors import BadRequest, Conflict, Forbidden, PathNotFound, UpstreamTimeout
 from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.executor import FlowOutline
 from sizewise.flows.language.types import Json, format_type
@@ -317,6 +317,7 @@ def run_fields(context: RequestContext, run: FlowRun, number: int = 0) -> FieldV
         "started": run.began,
         "ended": run.ended,
         "steps": partial(_steps, context, run),
+        "agents": partial(_agents, context, run),
         "inputs": partial(_value, context, run, INPUTS),
         "outputs": partial(_value, context, run, OUTPUTS),
         "failure": partial(_failure, context, run),
@@ -342,6 +343,14 @@ def _step(context: RequestContext, run: FlowRun, step: RunStep) -> FieldValues:
         "error": step.error,
         "output": partial(_value, context, run, step.key),
     }
+
+
+async def _agents(context: RequestContext, run: FlowRun, info: object) -> list[FieldValues] | None:
+    try:
+        found = await context.services.runs.queries.list_agents(context.principal, run.id)
+        return [msgspec.to_builtins(each) for each in found]
+    except Forbidden:
+        return None
 
 
 async def _value(context: RequestContext, run: FlowRun, key: str, info: object) -> Json:

@@ -1,6 +1,6 @@
 """Stage of an agent's turn, and whether its tool loop has stalled, read from the messages alone; asks no model.
 
-A tool loop is everything after the last user message.
+A tool loop is everything after the last user message; one that tells an agent behind its results to answer is in it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ class AgentTurn(Struct, frozen=True):
 
 def agent_turn(chat: ChatRequest) -> AgentTurn | None:
     """None for a chat without tools."""
-    start = loop_start(chat.messages)
-    loop = chat.messages[start:]
+    loop = chat.messages[loop_start(chat) :]
     rounds = [each for each in loop if each.role == "assistant" and each.tool_calls]
     if not chat.tools and not rounds:
         return None
@@ -53,19 +52,22 @@ def agent_turn(chat: ChatRequest) -> AgentTurn | None:
     return AgentTurn(stage, len(rounds) + 1, _stall(loop))
 
 
-def loop_start(messages: Sequence[Message]) -> int:
+def loop_start(chat: ChatRequest) -> int:
     """Place of the first message after the last user message; 0 if the user has not spoken."""
-    return next((place + 1 for place in range(len(messages) - 1, -1, -1) if messages[place].role == "user"), 0)
+    messages, end = chat.messages, len(chat.messages)
+    if end > 1 and messages[-1].role == "user" and messages[-2].role == "tool" and _forbids_calls(chat):
+        end -= 1
+    return next((place + 1 for place in range(end - 1, -1, -1) if messages[place].role == "user"), 0)
 
 
 def is_in_loop(chat: ChatRequest) -> bool:
     """Whether a model has called tools since the user spoke."""
-    return any(each.tool_calls for each in chat.messages[loop_start(chat.messages) :])
+    return any(each.tool_calls for each in chat.messages[loop_start(chat) :])
 
 
 def loop_key(chat: ChatRequest) -> bytes | None:
     """The same for every turn of one tool loop, and of no other; None for a chat without tools."""
-    start = loop_start(chat.messages)
+    start = loop_start(chat)
     if not start or not (chat.tools or is_in_loop(chat)):
         return None
     return blake2b(msgspec.json.encode((chat.model, chat.messages[:start])), digest_size=16).digest()

@@ -44,8 +44,8 @@ MAX_SPANS = 5_000
 
 
 class SpanRow(Struct, frozen=True):
-    """`at`: unix ms of its begin. `error`: a code of errors.py, `cancelled` or `tool_error`; empty if it did its work.
-    `kind`: of a flow's node, or the source of a tool.
+    """`at`: unix ms of its begin. `error`: a code of errors.py, `cancelled`, `tool_error`, or the limit that cut an
+    agent short; empty if it did its work. `kind`: of a flow's node, or the source of a tool.
     """
 
     id: int

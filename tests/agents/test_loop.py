@@ -7,10 +7,13 @@ import asyncio
 import msgspec
 import pytest
 
-from sizewise.agents.loop import CONCURRENCY, MAX_CONTEXT_CHARS, truncate_messages
-from sizewise.errors import BadRequest, BudgetExceeded, ConfigError, EgressDenied
+from sizewise.agents.conversation import ANSWER_NOW, MAX_CONTEXT_CHARS, truncate_messages
+from sizewise.agents.loop import CONCURRENCY
+from sizewise.agents.step_results import agent_runs, cut_short
+from sizewise.errors import BadRequest, BudgetExceeded, ConfigError, EgressDenied, UpstreamRejected
 from sizewise.handler import AttemptFinished, Request, RequestOptions, Send
 from sizewise.messages import Reply
+from sizewise.routing.agent_turn import agent_turn, loop_key
 from sizewise.settings.agents import AgentSettings
 from sizewise.tools.function_tool import function_tool
 from sizewise.tools.tool import ToolInvocation, ToolOutput
@@ -28,7 +31,7 @@ ADD = function_tool(add)
 def test_it_asks_calls_and_asks_again_until_it_is_done() -> None:
     script, client = Script([("add", {"a": 1, "b": 2})], "It is 3."), Client()
     done = worked(agents(script, [ADD]), {"system": "Be brief.", "tools": ["add"]}, "What is 1 + 2?", client=client)
-    assert (done["text"], done["ended"], done["steps"], done["cost"]) == ("It is 3.", "done", 2, 2_000)
+    assert (done["text"], done["stop_reason"], done["steps"], done["cost"]) == ("It is 3.", "done", 2, 2_000)
     assert done["calls"] == [{"agent": "agent", "tool": "add", "failed": False}]
     system, task, called, result = script.bodies()
     assert system == {"role": "system", "content": "Be brief."} and task["content"] == "What is 1 + 2?"
@@ -137,15 +140,74 @@ def test_it_stops_at_its_steps_its_money_and_its_time_and_says_so() -> None:
 
     script = Endless("")
     assert (
-        worked(agents(script, [ADD]), {"tools": ["add"], "max_steps": 3})["ended"] == "steps" and len(script.asked) == 3
+        worked(agents(script, [ADD]), {"tools": ["add"], "max_steps": 3})["stop_reason"] == "step_limit"
+        and len(script.asked) == 3
     )
     script = Endless("", cost=400)
     done = worked(agents(script, [ADD]), {"tools": ["add"], "max_cost": 1_000})
-    assert (done["ended"], done["cost"], done["text"]) == ("money", 1_200, "")
+    assert (done["stop_reason"], done["cost"], done["text"]) == ("cost_limit", 1_200, "")
     assert [ask.options.max_cost for ask in script.asked] == [1_000, 600, 200]  # no question may take more than is left
     script = Endless("")
     script.hang = asyncio.Event()
-    assert worked(agents(script, [ADD]), {"timeout_s": 0.05})["ended"] == "time"
+    assert worked(agents(script, [ADD]), {"timeout_s": 0.05})["stop_reason"] == "time_limit"
+
+
+def test_at_its_step_limit_it_answers_from_what_it_has_and_is_told_to() -> None:
+    calls: list[Turn] = [[("add", {"a": n, "b": 1})] for n in range(2)]
+    script, client = Script(*calls, "So far 1 and 2."), Client()
+    spec: dict[str, object] = {"system": "Be brief.", "tools": ["add"], "max_steps": 3}
+    done = worked(agents(script, [ADD]), spec, client=client)
+    assert (done["text"], done["stop_reason"], done["steps"]) == ("So far 1 and 2.", "step_limit", 3)
+    assert client.text == "So far 1 and 2." and len(done["calls"]) == 2
+    assert {script.bodies(place)[0]["content"] for place in range(3)} == {"Be brief."}
+    choices = [bytes(request.payload.fields.get("tool_choice", b"")) for request in script.asked]
+    assert choices == [b"", b"", b'"none"'] and script.offered() == ["add"]
+    assert script.bodies()[-1] == {"role": "user", "content": ANSWER_NOW}
+    turn = agent_turn(script.asked[-1].payload)  # type: ignore[arg-type]  # a chat
+    assert turn is not None and (turn.stage, turn.number) == ("final", 3)
+    assert len({loop_key(request.payload) for request in script.asked}) == 1  # type: ignore[arg-type]  # chats
+
+
+def test_where_an_api_refuses_a_message_behind_results_the_system_prompt_says_it() -> None:
+    class Strict(Script):
+        async def __call__(self, request: Request, send: Send) -> Reply:
+            roles = [each.role for each in request.payload.messages]  # type: ignore[union-attr]  # a chat
+            if roles[-2:] == ["tool", "user"]:
+                raise UpstreamRejected("unexpected role 'user' after role 'tool'", "")
+            return await super().__call__(request, send)
+
+    script = Strict([("add", {"a": 1, "b": 1})], "I have 2.")
+    done = worked(agents(script, [ADD]), {"system": "Be brief.", "tools": ["add"], "max_steps": 2})
+    assert (done["text"], done["stop_reason"], done["steps"]) == ("I have 2.", "step_limit", 2)
+    assert script.bodies()[0]["content"] == f"Be brief.\n\n{ANSWER_NOW}"
+    assert script.bodies()[-1]["role"] == "tool"
+
+
+@pytest.mark.parametrize("written", ['\n<tool_call>{"name": "add", "arguments": {"a": 3, "b": 1}}</tool_call>', ""])
+def test_a_call_in_the_last_step_is_neither_made_nor_shown(written: str) -> None:
+    script = Script([("add", {"a": 1, "b": 1})], f"I have 2.{written}")
+    done = worked(agents(script, [ADD]), {"tools": ["add"], "max_steps": 2})
+    assert (done["text"].strip(), done["stop_reason"], len(done["calls"])) == ("I have 2.", "step_limit", 1)
+
+
+def test_an_agent_without_tools_is_not_cut_short_at_its_last_step() -> None:
+    script = Script("It is 3.")
+    done = worked(agents(script, []), {"max_steps": 1})
+    assert (done["stop_reason"], script.bodies()[0]["role"]) == ("done", "user")
+
+
+def test_a_worker_leaves_the_last_step_to_its_supervisor() -> None:
+    plan: list[Turn] = [[("ask_reader", {"task": "count"})], "It was cut short."]
+    script = Script("?", large=plan, small=["two so far"])
+    boss = AgentSettings(model="large", subagents=("reader",), max_steps=3)
+    done = worked(agents(script, [ADD], boss=boss, reader=READER), {"name": "boss"})
+    assert (done["text"], done["stop_reason"], done["steps"]) == ("It was cut short.", "step_limit", 3)
+    assert script.bodies()[-2]["content"] == "two so far It stopped before it was done (step_limit)."
+    boss = AgentSettings(model="large", subagents=("reader",), max_steps=2)
+    script = Script("?", large=[[("ask_reader", {"task": "count"})], "No count."], small=["never"])
+    done = worked(agents(script, [ADD], boss=boss, reader=READER), {"name": "boss"})
+    assert (done["text"], len(script.asked)) == ("No count.", 2)
+    assert script.bodies()[-2]["content"] == "Error: It stopped before it was done (step_limit)."
 
 
 def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends() -> None:
@@ -158,19 +220,24 @@ def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends(
 
     script = Script([("poll", '{"x": 1, "y": 2}')], [("poll", '{"y": 2, "x": 1}')], [("poll", {"x": 1, "y": 2})])
     done = worked(agents(script, [function_tool(poll)]), {"tools": ["poll"], "max_steps": 50})
-    assert done["ended"] == "repeats" and len(made) == 3 and done["steps"] == 7
-    assert "was made 3 times" in script.bodies()[-1]["content"]
+    assert done["stop_reason"] == "repeated_calls" and len(made) == 3 and done["steps"] == 7
+    assert "was made 3 times" in script.bodies()[-2]["content"]
 
 
 def test_an_agent_that_repeats_its_call_answers_from_what_it_brought() -> None:
     again = [("add", {"a": 1, "b": 2})]
     script, client = Script(again, again, again, again, again, again, "It is 3."), Client()
     done = worked(agents(script, [ADD]), {"tools": ["add"]}, client=client)
-    assert (done["text"], done["ended"], done["steps"], client.text) == ("It is 3.", "repeats", 7, "It is 3.")
+    assert (done["text"], done["stop_reason"], done["steps"], client.text) == (
+        "It is 3.",
+        "repeated_calls",
+        7,
+        "It is 3.",
+    )
     *before, last = (request.payload.fields.get("tool_choice") for request in script.asked)
     assert set(before) == {None} and last is not None and bytes(last) == b'"none"'
     stopped = worked(agents(Script(*[again] * 6, "3"), [ADD]), {"tools": ["add"], "max_steps": 6})
-    assert (stopped["text"], stopped["ended"], stopped["steps"]) == ("", "repeats", 6)
+    assert (stopped["text"], stopped["stop_reason"], stopped["steps"]) == ("let me see", "step_limit", 6)
 
 
 def test_a_run_that_dies_goes_on_where_it_died_and_makes_no_call_twice() -> None:
@@ -198,6 +265,50 @@ def test_a_run_that_dies_goes_on_where_it_died_and_makes_no_call_twice() -> None
         done = worked(agents(script, [function_tool(send)]), {"tools": ["send"]}, steps=kept)
         assert done["text"] == "All sent." and len(made) == len(set(made)) == 3 and len(script.asked) == 3
         assert done["cost"] == 3_000
+
+
+def test_a_run_that_dies_at_its_limit_answers_as_it_would_have() -> None:
+    made: list[int] = []
+
+    def look(x: int) -> str:
+        """Looks."""
+        made.append(x)
+        return f"saw {x}"
+
+    def turns() -> Script:
+        return Script([("look", {"x": 1})], [("look", {"x": 2})], "I saw 1 and 2.")
+
+    spec: dict[str, object] = {"tools": ["look"], "max_steps": 3}
+    for dies in range(5):
+        kept, script = MemorySteps(), turns()
+        made.clear()
+        kept.die = dies
+        with pytest.raises(Died):
+            worked(agents(script, [function_tool(look)]), spec, steps=kept)
+        kept.die = None
+        done = worked(agents(script, [function_tool(look)]), spec, steps=kept)
+        assert (done["text"], done["stop_reason"], made) == ("I saw 1 and 2.", "step_limit", [1, 2])
+        assert len(script.asked) == 3
+        again = worked(agents(Script("never asked"), [function_tool(look)]), spec, steps=kept)
+        assert again == done
+
+
+def test_a_limit_without_a_step_is_stored_as_one() -> None:
+    kept = MemorySteps()
+    script = Script([("add", {"a": 1, "b": 1})], cost=600)
+    done = worked(agents(script, [ADD]), {"tools": ["add"], "max_cost": 500}, steps=kept)
+    assert (done["stop_reason"], list(kept.done)) == ("cost_limit", ["agent.0", "agent.0.0", "agent.1"])
+    (found,) = agent_runs(kept.done)
+    assert (found.stop_reason, cut_short([found])) == ("cost_limit", "cost_limit")
+
+
+@pytest.mark.parametrize(("word", "reason"), [("money", "cost_limit"), ("time", "time_limit")])
+def test_a_turn_that_an_older_version_stored_is_read(word: str, reason: str) -> None:
+    kept = MemorySteps()
+    kept.done["agent.0"] = msgspec.json.encode(
+        {"text": "", "calls": [], "model": "m", "cost": 1, "duration_s": 0.1, "stop_reason": word}
+    )
+    assert worked(agents(Script("never"), [ADD]), {"tools": ["add"]}, steps=kept)["stop_reason"] == reason
 
 
 def test_a_dangerous_tool_is_called_when_a_person_says_yes_and_only_then() -> None:
@@ -258,7 +369,7 @@ def test_workers_cannot_spend_more_than_their_supervisor_has() -> None:
     script = Script("?", large=plan, small=[[("add", {"a": n, "b": 1})] for n in range(50)])
     boss = AgentSettings(model="large", subagents=("reader",), max_steps=4)
     done = worked(agents(script, [ADD], boss=boss, reader=READER), {"name": "boss"})
-    assert done["ended"] == "steps" and len(script.asked) == 4
+    assert (done["text"], done["stop_reason"], len(script.asked)) == ("never", "step_limit", 4)
 
 
 class SlowReader(Script):
@@ -276,7 +387,7 @@ def test_workers_cannot_take_more_time_than_their_supervisor_has() -> None:
     boss = AgentSettings(model="large", subagents=("reader",), max_steps=100, timeout_s=0.3)
     reader = AgentSettings(model="small", timeout_s=3_600)
     done = worked(agents(script, [], boss=boss, reader=reader), {"name": "boss"})
-    assert done["ended"] == "time"
+    assert done["stop_reason"] == "time_limit"
     assert len(script.asked) <= 1 + CONCURRENCY, "no time was left for those in the queue"
 
 
@@ -293,7 +404,7 @@ def test_the_time_that_a_worker_waits_for_a_person_is_not_its_supervisors() -> N
     )
     boss = AgentSettings(model="large", subagents=("reader",), timeout_s=1.0)
     done = worked(agents(script, [tool], boss=boss, reader=READER), {"name": "boss"}, steps=Slow(b'{"approved": true}'))
-    assert done["ended"] == "done" and {each["failed"] for each in done["calls"]} == {False}
+    assert done["stop_reason"] == "done" and {each["failed"] for each in done["calls"]} == {False}
 
 
 def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:

@@ -21,7 +21,7 @@ permissions = ["ask", "approve"]
 [agents.buyer]
 model = "echo/small"
 tools = ["far__add"]
-max_steps = 1
+max_steps = 2
 [mcp.far]
 url = "{url}"
 place = "machine"
@@ -40,7 +40,7 @@ name: buy
 inputs: {task: text}
 nodes:
   bought: {kind: agent, agent: buyer, task: "{{ inputs.task }}"}
-outputs: {ended: "{{ bought.ended }}"}
+outputs: {why: "{{ bought.stop_reason }}"}
 """
 LATE = """
 name: late

@@ -186,7 +186,7 @@ nodes:
     task: '{{ inputs.sum }}'
 outputs:
   answer: "{{ think.text }}"
-  ended: "{{ think.ended }}"
+  why: "{{ think.stop_reason }}"
   steps: "{{ think.steps }}"
 """
 
@@ -198,7 +198,7 @@ def test_an_agent_in_a_flow_runs_code_in_the_sandbox_and_is_a_tool_itself(tmp_pa
     with serving(tmp_path) as served:
         given = {"sum": '[[tool run_python {"code": "sum(range(101))"}]] What is it?'}
         done = rpc(served, "tools/call", name="solve", arguments=given)["result"]
-        assert done["structuredContent"] == {"answer": "5050", "ended": "done", "steps": 2}
+        assert done["structuredContent"] == {"answer": "5050", "why": "done", "steps": 2}
         chat = served.chat("flow:solve", given["sum"])
         assert chat.status == 200, chat.body
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from sizewise.agents.loop import StopReason
+from sizewise.agents.result import StopReason
 from tests.running_server import Served, serving
 from tests.stories.test_first_light import only
 from tests.walls.source import ROOT
@@ -43,7 +43,7 @@ nodes:
     agent: {agent}
     task: "{{{{ inputs.question }}}}"
 outputs:
-  answer: "{{{{ solve.ended }}}} / {{{{ solve.steps }}}} / {{{{ solve.calls }}}} / {{{{ solve.text }}}}"
+  answer: "{{{{ solve.stop_reason }}}} / {{{{ solve.steps }}}} / {{{{ solve.calls }}}} / {{{{ solve.text }}}}"
 """
 QUESTION = "Which open ticket mentions brakes? Search for the word brakes."
 TIMEOUT_S = 1_800
@@ -72,7 +72,7 @@ def run(served: Served, agent: str) -> tuple[str, int, str]:
 
 
 def test_an_agent_searches_with_a_tool_of_an_mcp_server(served: Served) -> None:
-    """What it makes of the result is the model's: on 28 November 2026 it searched until it `repeats`."""
+    """What it makes of the result is the model's: on 28 November 2026 it searched until it repeated its calls."""
     ended, steps, said = run(served, "reader")
     first, _ = json.JSONDecoder().raw_decode(said)
     assert (first[0]["tool"], first[0]["failed"]) == ("tickets__search_open", False), said

@@ -37,7 +37,15 @@ class AgentNode(Node, frozen=True, kw_only=True):
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
-        return Type("object", fields={"text": types.TEXT, "steps": types.INTEGER, "ended": types.TEXT}, open=True)
+        return types.object_of(
+            text=types.TEXT,
+            stop_reason=types.TEXT,
+            steps=types.INTEGER,
+            calls=types.list_of(types.object_of(agent=types.TEXT, tool=types.TEXT, failed=types.BOOLEAN)),
+            agent=types.TEXT,
+            cost=types.INTEGER,
+            data_class=types.TEXT,
+        )
 
     @classmethod
     def streaming_field(cls, context: ValidationContext) -> str:
