@@ -19,10 +19,12 @@ from sizewise.app.eval_folder import EvalFile, find_eval, next_run_file, run_hea
 from sizewise.app.eval_target import OwnTargets
 from sizewise.auth.authenticator import Authenticator
 from sizewise.errors import Busy, InvalidApiKey, PathNotFound, SizewiseError
+from sizewise.evals.runs.budget_prices import ModelPrice, check_prices, model_price
 from sizewise.evals.runs.eval_items import EvalDataset
 from sizewise.evals.runs.eval_job import EvalJob, TargetRun
 from sizewise.evals.runs.run_file import RunHead, open_run, read_run
 from sizewise.handler import Handler
+from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
 from sizewise.prompts.prompt_library import PromptLibrary
 
@@ -47,10 +49,11 @@ class JobStatus(Struct):
 
 
 class EvalAnswers(Struct, frozen=True):
-    """What answers a run: the present handler and its prompts. `release`: hash; empty: what is published."""
+    """What answers a run: the present handler with its prompts and models. `release`: hash; empty: the published."""
 
     handler: Callable[[], Handler]
     prompts: PromptLibrary
+    cards: tuple[ModelCard, ...] = ()
     release: str = ""
 
 
@@ -83,8 +86,8 @@ class EvalJobs:
 
     async def start(self, principal: Principal, suite: str, target: str, answers: EvalAnswers, *, is_new: bool) -> str:
         """Starts or continues a run, and returns its id: that of the running one, if there is, or of the whole one of a
-        release, which answers alike for ever. Raises BadRequest for an eval that cannot be read, ExternalFailure if the
-        folder cannot be written, Busy.
+        release, which answers alike for ever. Raises BadRequest for an eval that cannot be read, or whose budget
+        a price is missing for, ExternalFailure if the folder cannot be written, Busy.
         """
         folder = self.folder(principal)
         if folder is None:
@@ -97,6 +100,7 @@ class EvalJobs:
             known = await asyncio.to_thread(whole_run_of, found, data, release)
             if known is not None:
                 return f"{suite}/{known.name}"
+        check_prices(found.spec, [name], map(_price, answers.cards), f"evals/{found.path.name}")
         prompt = _prompt_version(answers.prompts, principal, found.spec.target.prompt)
         choose = partial(next_run_file, found, data, name, prompt, is_new=is_new, release=release)
         file = await asyncio.to_thread(choose)
@@ -200,6 +204,10 @@ STOPPED: Mapping[str, str] = {
     "time": "the time is over",
     "failures": "too many requests failed",
 }
+
+
+def _price(card: ModelCard) -> ModelPrice:
+    return model_price(card.name, card.task, card.price.input, card.price.output)
 
 
 def _prompt_version(prompts: PromptLibrary, principal: Principal, id: str) -> str:

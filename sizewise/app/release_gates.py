@@ -42,7 +42,7 @@ async def answers_of_release(app: Application, principal: Principal, release: st
     serving = release_changes.serving(app)
     stored = await app.resources.services.releases.find(principal.tenant, principal.project, release)
     chosen = await serving.choose(principal, forced=stored.hash)
-    return EvalAnswers(lambda: chosen.handler, chosen.resources.prompts, stored.hash)
+    return EvalAnswers(lambda: chosen.handler, chosen.resources.prompts, chosen.cards, stored.hash)
 
 
 async def gates_of(app: Application, place: Place, release: str, base: str) -> tuple[ReleaseGate, ...]:

@@ -30,7 +30,7 @@ gate:                          # sizewise eval gate {name} checks these
 # - {{score: right, not_worse_by: 0.05}}      # against a base run: --base RUN
 # - {{latency: p95, ratio_at_most: 1.25}}
 
-budget: {{usd: 1.00, minutes: 10, concurrency: 2}}
+budget: {{usd: 1.00, minutes: 10, concurrency: 2}}   # usd: none sets no limit
 """
 DATA = """\
 {"id": "sum", "input": "What is 2 + 3? Answer with the number alone.", "expected": 5, "tags": ["must"]}

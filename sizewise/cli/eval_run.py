@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
 
 from sizewise.app.eval_folder import EvalFile, next_run_file, run_head
+from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
 from sizewise.cli.eval_files import complete_eval, load_eval, prompt_version
 from sizewise.cli.eval_report import measured, show_run
 from sizewise.cli.eval_target import EvalTargets
@@ -17,7 +19,8 @@ from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, write_json
 from sizewise.cli.progress import progress_bar
 from sizewise.cli.value_completion import complete_model
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, Forbidden
+from sizewise.evals.runs.budget_prices import check_prices, model_price
 from sizewise.evals.runs.eval_items import EvalDataset
 from sizewise.evals.runs.eval_job import EvalJob, EvalReport, TargetRun
 from sizewise.evals.runs.run_file import EvalRun, open_run, read_run
@@ -73,7 +76,9 @@ def run(ctx: click.Context, /, name: str, targets: tuple[str, ...], is_new: bool
 async def _answer(
     found: EvalFile, data: EvalDataset, prompt: str, names: Sequence[str], files: Sequence[Path]
 ) -> EvalReport:
-    asked = EvalTargets(api_client(), found.spec.target, prompt.rpartition("@")[2])
+    server = api_client()
+    await _check_prices(server, found, names)
+    asked = EvalTargets(server, found.spec.target, prompt.rpartition("@")[2])
     with ExitStack() as stack, progress_bar("answering", "answers") as progress:
         runs = list[TargetRun]()
         for name, file in zip(names, files, strict=True):
@@ -94,6 +99,16 @@ async def _answer(
             for file in files:
                 if not read_run(file).results:
                     file.unlink()
+
+
+async def _check_prices(server: ApiClient, found: EvalFile, names: Sequence[str]) -> None:
+    """As far as this key may see the models. Raises BadRequest."""
+    if found.spec.budget.usd is None:
+        return
+    with suppress(Forbidden):
+        listed = (await operations.list_models(server)).models
+        known = [model_price(each.name, each.task, each.price.input, each.price.output) for each in listed]
+        check_prices(found.spec, names, known, f"evals/{found.path.name}")
 
 
 def _show_plan(found: EvalFile, data: EvalDataset, names: Sequence[str], files: Sequence[Path]) -> None:
@@ -138,4 +153,5 @@ def _show(found: EvalFile, runs: Sequence[EvalRun], report: EvalReport) -> None:
         return
     why = STOPS.get(report.stopped, f"{format_count(len(report.failed))} requests failed")
     click.echo(f"Answers are missing: {why}{f' ({report.why})' if report.why else ''}", err=True)
-    click.echo("hint: run the same command again to continue", err=True)
+    more = f", with a larger `usd` under `budget` in {found.path.name}, or none" if report.stopped == "budget" else ""
+    click.echo(f"hint: run the same command again to continue{more}", err=True)

@@ -70,7 +70,7 @@ async def start_eval(
     found = await suite_file(context, suite)
     context.require("ask")
     jobs, get_app = context.app.resources.eval_jobs, context.get_app
-    answers = EvalAnswers(lambda: get_app().handler, get_app().resources.prompts)
+    answers = EvalAnswers(lambda: get_app().handler, get_app().resources.prompts, get_app().cards)
     if release is not None:
         answers = await answers_of_release(get_app(), context.principal, release)
     id = await jobs.start(context.principal, suite, target or "", answers, is_new=new)

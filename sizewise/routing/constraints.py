@@ -151,9 +151,8 @@ def _check_capabilities(card: ModelCard, requirements: Requirements, is_exact: b
 
 
 def _check_cost(card: ModelCard, requirements: Requirements) -> Rejection | None:
-    limit = requirements.max_cost
+    limit, cost = requirements.max_cost, expected_cost(card, requirements.features)
     assert limit is not None
-    cost = expected_cost(card, requirements.features)
     if cost is None:
         return Rejection(card, "has no known price, and the request sets a maximum cost", BudgetExceeded)
     if cost > limit:

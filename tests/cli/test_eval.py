@@ -248,12 +248,25 @@ def test_tool_calls_are_scored_as_calls(evals: Evals) -> None:
     assert (scores["same"]["value"], scores["other"]["value"]) == (1.0, 0.0)
 
 
+def test_a_budget_for_a_model_without_a_price_says_so_before_it_asks(evals: Evals) -> None:
+    """`echo/judge` has none."""
+    text = EVAL.replace("echo/large", "echo/judge")
+    evals.write(text + "budget: {usd: 1.00}\n", capitals(3))
+    done = evals("run")
+    assert done.code == 2 and evals.runs() == []
+    assert "no price is known for echo/judge" in done.err and "budget: {usd: none}" in done.hint
+    evals.write(text + "budget: {usd: none}\n", capitals(3))
+    free = evals("run")
+    assert free.code == 0 and "3 of unknown cost" in free.out
+
+
 @pytest.mark.long
 def test_a_budget_stops_the_run_and_the_same_command_goes_on(evals: Evals) -> None:
     target = "{model: echo/large, max_tokens: 4}"
     evals.write(EVAL.replace("echo/large", target) + "budget: {usd: 0.4}\n", capitals(30))
     done = evals("run")
     assert done.code == 1 and "the budget is used up" in done.err and "run the same command again" in done.err
+    assert "with a larger `usd` under `budget` in capitals.yaml, or none" in done.hint
     (file,) = evals.runs()
     first = len(file.read_text().splitlines()) - 1
     assert 0 < first < 30

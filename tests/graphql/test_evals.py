@@ -25,7 +25,7 @@ CONFIG = (
 [providers.vectors]
 wire = "echo"
 place = "process"
-models = ["embed"]
+models = ["embed", "silent"]
 [models."vectors/embed"]
 task = "embed"
 [models."echo/small"]
@@ -88,6 +88,12 @@ def finished(server: Served, target: str = "echo/small") -> str:
     made = asked(server, START, s="right", t=target, n=True)["startEval"]
     until(lambda: asked(server, RUN, id=made["id"])["evalRun"]["state"] != "running")
     return str(made["id"])
+
+
+def test_a_budget_for_a_model_without_a_price_is_refused_before_a_run_begins(server: Served) -> None:
+    refused = graphql(server, START, s="right", t="vectors/silent", n=True)
+    assert refused.message.startswith("no price is known for vectors/silent,")
+    assert "in evals/right.yaml: budget: {usd: none}" in refused.hint
 
 
 def test_a_run_on_the_server_is_a_run_of_the_command_line(server: Served) -> None:

@@ -89,7 +89,7 @@ class GateRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class EvalBudget(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of one run; None: no limit."""
+    """Limits of one run; None: no limit, in a file also `none`."""
 
     usd: Decimal | None = None
     minutes: float | None = None
@@ -143,6 +143,8 @@ class EvalSpecError(BadRequest):
         self.where = where
 
 
+NO_LIMIT, AMOUNTS = "none", ("usd", "minutes")
+"""The word for no limit, and the limits of a budget that can have it."""
 FIELDS = ("target", "data", "scorers", "repeat", "gate", "budget", "description")
 
 
@@ -272,11 +274,15 @@ def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> Gat
 
 
 def _budget(value: object) -> EvalBudget:
+    if isinstance(value, dict):
+        value = {name: None if amount == NO_LIMIT and name in AMOUNTS else amount for name, amount in value.items()}
     budget = _convert(value, EvalBudget, ("budget",))
     _between(budget.concurrency, 1, MAX_CONCURRENCY, ("budget", "concurrency"))
     is_amount = budget.usd is None or (budget.usd.is_finite() and 0 <= budget.usd <= 10**9)
     if not is_amount or (budget.minutes is not None and not budget.minutes >= 0):
-        raise EvalSpecError("a budget is a number from 0 on", "such as {usd: 2.00, minutes: 10}", ("budget",))
+        raise EvalSpecError(
+            "a budget is a number from 0 on, or none", "such as {usd: 2.00, minutes: none}", ("budget",)
+        )
     return budget
 
 
