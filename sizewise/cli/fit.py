@@ -9,12 +9,14 @@ import click
 
 from sizewise.advisor.assumptions import Assumptions, parse_assumptions
 from sizewise.advisor.memory_fit import MemoryFit, MemoryPool, fit_quantizations
+from sizewise.advisor.parameter_bound import bounds_by_parameters, cache_of_similar
 from sizewise.app.measured_assumptions import measured_assumptions
 from sizewise.catalog.accelerators import Accelerator, find_accelerator
 from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_info import ModelInfo
+from sizewise.cli.fit_bound import print_bounds
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.cli.value_completion import complete_catalog_model
@@ -41,8 +43,8 @@ def fit(
 ) -> None:
     """Show whether a model fits a GPU or this machine.
 
-    For each quantization: memory for weights and cache, concurrent requests, and an estimate of the pace. Exits with 1
-    if none fits.
+    For each quantization: memory for weights and cache, concurrent requests, and an estimate of the pace. Of a model
+    whose architecture is unknown, a bound by its parameters. Exits with 1 if none fits, or if that cannot be told.
 
     \b
     Example: sizewise fit phi-4 --on V100-32GB
@@ -58,10 +60,23 @@ def fit(
     place, pool, assumptions = _place(on, memory_gb, info.name, assumptions)
     fits = tuple(fit_quantizations(info, pool, tokens, assumptions))
     if not fits:
-        raise ModelNotFound(f"the architecture of {info.name} is unknown, so its memory cannot be estimated", "")
+        ctx.exit(_show_bounds(info, place.name if place is not None else "memory", pool, tokens))
     rows = [(each, _pace(each, place, assumptions)) for each in fits]
     _show(info, place, pool, tokens, rows, assumptions)
     ctx.exit(0 if any(each.slots for each in fits) else 1)
+
+
+def _show_bounds(info: ModelInfo, on: str, pool: MemoryPool, tokens: int) -> int:
+    """Raises ModelNotFound if not even the parameters are known."""
+    models = current_catalog(command_settings()).load_models().values()
+    similar = cache_of_similar(info, models, tokens)
+    bounds = list(bounds_by_parameters(info, pool, similar))
+    if not bounds:
+        raise ModelNotFound(
+            f"neither the parameters nor the architecture of {info.name} are known, so its memory cannot be estimated",
+            f"see what is known: sizewise models show {info.name}",
+        )
+    return print_bounds(info, on, pool, tokens, bounds, similar)
 
 
 def _find(name: str) -> ModelInfo:

@@ -27,6 +27,27 @@ def test_what_does_not_fit_is_said_by_the_exit_code(tmp_path: Path) -> None:
     assert done.code == 1 and "does not fit" in done.out
 
 
+def test_a_model_of_unknown_architecture_has_a_bound_by_its_parameters(tmp_path: Path) -> None:
+    """13 billion parameters are known of it, and no layer: no other model of the catalog says more by its name."""
+    done = sizewise("fit", "granite-13b-chat-v2", "--on", "V100-32GB", "--json", home=tmp_path)
+    told = done.json
+    rows = {row["quantization"]: row for row in told["quantizations"]}
+    assert (done.code, told["bound_by"], told["parameters"]) == (0, "parameters", 13_000_000_000)
+    assert rows["F16"]["at_least_bytes"] == 26_000_000_000 and rows["Q8_0"]["fits"] is True
+    assert told["cache_of_similar"]["bytes"] > 0 and told["cache_of_similar"]["of_models"] > 1
+    shown = sizewise("fit", "granite-13b-chat-v2", "--on", "V100-32GB", home=tmp_path).out
+    assert "A bound by 13 billion parameters alone" in shown and "the KV cache" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(("on", "code", "word"), [("15GB", 0, "cannot be told"), ("4GB", 1, "no")])
+def test_a_bound_says_no_or_that_it_cannot_be_told(on: str, code: int, word: str, tmp_path: Path) -> None:
+    done = sizewise("fit", "granite-13b-chat-v2", "--on", on, home=tmp_path)
+    assert done.code == code
+    (row,) = (line for line in done.out.splitlines() if line.startswith("Q8_0"))
+    assert row.endswith(word)
+
+
 def test_a_gpu_is_given_by_its_memory_alone(tmp_path: Path) -> None:
     done = sizewise("fit", "phi-4", "--on", "24GB", home=tmp_path)
     assert done.code == 0 and "unknown" in done.out
