@@ -7,8 +7,8 @@ larger one, the sum of both comparisons shows that the added requests cost no mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from sizewise.advisor.criteria import CRITERIA, CriterionScore
 from sizewise.advisor.memory_fit import MemoryFit, fit_quantizations
 from sizewise.advisor.own_criterion import OwnCriterion
 from sizewise.advisor.quality_estimates import ModelOffers
+from sizewise.advisor.relaxations import WayOut, relaxed
 from sizewise.advisor.security_risks import SecurityRisk, security_risks
 from sizewise.advisor.training_from_scratch import ScratchEstimate, scratch_estimate
 from sizewise.advisor.workload import Workload
@@ -57,7 +58,7 @@ class BreakEven:
 class Recommendation:
     """`ranked`: the best candidate of each kind among those that meet the need, best first; may be empty. `near`: of
     the other kinds the best that misses the need, never ranked. `exclusions`: why others are unsuitable. `fits`:
-    memory use of these local models, by quantization. `own`: the user's criteria.
+    memory use of these local models, by quantization. `own`: the user's criteria. `ways_out`: if nothing is ranked.
     """
 
     workload: Workload
@@ -69,6 +70,7 @@ class Recommendation:
     break_even: tuple[BreakEven, ...]
     near: tuple[RankedCandidate, ...] = ()
     own: tuple[OwnCriterion, ...] = ()
+    ways_out: tuple[WayOut, ...] = ()
 
     @property
     def scratch(self) -> ScratchEstimate:
@@ -98,6 +100,35 @@ def recommend(
     assumptions: Assumptions,
     weights: Mapping[str, Fraction],
     own: tuple[OwnCriterion, ...] = (),
+) -> Recommendation:
+    """If nothing meets the need, also the single changes with which something would."""
+    advice = _rank(workload, offers, assumptions, weights, own)
+    if advice.ranked:
+        return advice
+    return replace(advice, ways_out=tuple(_ways_out(workload, offers, assumptions, weights, own)))
+
+
+def _ways_out(
+    workload: Workload,
+    offers: ModelOffers,
+    assumptions: Assumptions,
+    weights: Mapping[str, Fraction],
+    own: tuple[OwnCriterion, ...],
+) -> Iterator[WayOut]:
+    """For each option the least change that helps."""
+    for changes in relaxed(workload):
+        for option, changed in changes:
+            if found := _rank(changed, offers, assumptions, weights, own).ranked:
+                yield WayOut(option, found[0].title, found[0].candidate.name)
+                break
+
+
+def _rank(
+    workload: Workload,
+    offers: ModelOffers,
+    assumptions: Assumptions,
+    weights: Mapping[str, Fraction],
+    own: tuple[OwnCriterion, ...],
 ) -> Recommendation:
     found = find_candidates(workload, offers, assumptions)
     weights = MappingProxyType({**weights, **{each.name: each.weight for each in own}})

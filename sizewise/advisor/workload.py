@@ -35,8 +35,6 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "task": "chat",
         "languages": "en",
         "requests-per-month": "10000",
-        "tokens-in": "500",
-        "tokens-out": "200",
         "privacy": "internal",
         "gpu-gb": "0",
         "team": "some",
@@ -46,7 +44,39 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "weeks": "0",
     },
 )
-"""Defaults of the options. `context` follows from the tokens, `memory-gb` from the machine."""
+"""Defaults of the options. The tokens follow from the task, `context` from them, `memory-gb` from the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypicalLength:
+    """Tokens of a typical request and its response, and why so many. `output` None: as many as the input."""
+
+    input: int
+    input_reason: str
+    output: int | None
+    output_reason: str
+
+
+_PAGE = "one page of 375 words"
+TOKENS: Mapping[str, TypicalLength] = MappingProxyType(
+    {
+        "classify": TypicalLength(
+            250, "a message of 150 words, and 50 tokens for the answers to choose from",
+            10, "one label of a few words, or a JSON object that holds it",
+        ),
+        "extract": TypicalLength(500, _PAGE, 100, "ten fields of ten tokens: name, value and the signs around them"),
+        "summarize": TypicalLength(500, _PAGE, 125, "one paragraph: five sentences of 25 tokens"),
+        "translate": TypicalLength(500, _PAGE, None, "as long as its input"),
+        "chat": TypicalLength(500, _PAGE, 200, "two paragraphs: eight sentences of 25 tokens"),
+        "code": TypicalLength(500, _PAGE, 400, "one function: forty lines of ten tokens"),
+        "reason": TypicalLength(
+            500, _PAGE, 200, "two paragraphs; what the model thinks before is counted by the assumption `thought`"
+        ),
+    },
+)  # fmt: skip
+"""By task. They are counted out, not measured: 4 tokens are 3 words of English, so a sentence of 25 tokens has 19. The
+user's own number replaces each.
+"""
 LATENCY_MS: Mapping[str, str] = MappingProxyType({"code": "120000", "reason": "120000"})
 """Default by task; 30000 for others. Reasoning models write much before they answer."""
 
@@ -110,6 +140,10 @@ class Workload:
             return SourcedNumber(name, self._shown(name), "input", f"--{name}")
         if name == "memory-gb":
             return SourcedNumber(name, self._shown(name), "default", "free memory of this machine")
+        if name in ("tokens-in", "tokens-out"):
+            length = TOKENS[self.task]
+            reason = length.input_reason if name == "tokens-in" else length.output_reason
+            return SourcedNumber(name, self._shown(name), "default", f"for {self.task}: {reason}")
         if name == "context":
             return SourcedNumber(name, self._shown(name), "default", "twice tokens-in plus tokens-out, at least 2,048")
         return SourcedNumber(name, self._shown(name), "default", f"the default of --{name}")
@@ -160,7 +194,9 @@ def parse_workload(inputs: Mapping[str, str | None], *, today: str, free_memory:
             )
     task = given.get("task", DEFAULTS["task"])
     texts = {**DEFAULTS, "latency-ms": LATENCY_MS.get(task, "30000"), **given}
-    tokens_in, tokens_out = _whole(texts, "tokens-in"), _whole(texts, "tokens-out")
+    length = TOKENS[_word(texts, "task", tuple(TASKS))]
+    tokens_in = _whole({"tokens-in": f"{length.input}", **texts}, "tokens-in")
+    tokens_out = _whole({"tokens-out": f"{length.output or tokens_in}", **texts}, "tokens-out")
     context = _whole(texts, "context") if "context" in texts else max(2_048, 2 * (tokens_in + tokens_out))
     if context < tokens_in + tokens_out:
         raise BadRequest(
@@ -171,7 +207,7 @@ def parse_workload(inputs: Mapping[str, str | None], *, today: str, free_memory:
         raise BadRequest("this machine does not report how much memory is free", "Set it, for example --memory-gb 16.")
     memory = _bytes(texts, "memory-gb") if "memory-gb" in texts else free_memory or 0
     return Workload(
-        task=_word(texts, "task", tuple(TASKS)),
+        task=task,
         languages=_languages(texts["languages"]),
         requests=_whole(texts, "requests-per-month"),
         tokens_in=tokens_in,

@@ -53,6 +53,7 @@ def advice_json(advice: Recommendation) -> Json:
     return {
         "inputs": [_number(each) for each in advice.workload.all_numbers()],
         "recommendations": [_advised(rank, each, advice) for rank, each in enumerate(advice.ranked, 1)],
+        "ways_out": [{"option": each.option, "kind": each.title, "model": each.name} for each in advice.ways_out],
         "misses_the_need": [_advised(None, each, advice) for each in advice.near],
         "from_scratch": advice.scratch.reason(advice.workload),
         "reported_trainings": _trainings(advice.assumptions),

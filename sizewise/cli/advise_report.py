@@ -15,7 +15,7 @@ from sizewise.advisor.next_steps import next_steps
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation
 from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
 from sizewise.advisor.training_from_scratch import training_energy
-from sizewise.advisor.workload import Workload
+from sizewise.advisor.workload import TOKENS, Workload
 from sizewise.app.advice_json import volumes
 from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.memory_estimate import format_bytes
@@ -36,7 +36,7 @@ def print_report(advice: Recommendation, reasons: bool) -> None:
         _security(advice)
     else:
         click.echo()
-        _lines(f"No model in the catalog can do this. {_way_out(advice.workload)}")
+        _ways_out(advice)
     _near(advice)
     _out(advice, reasons)
     _scratch(advice)
@@ -64,6 +64,14 @@ def _head(work: Workload) -> None:
         shown = ", ".join(f"{each.name} {each.value}" for each in inputs if each.kind == kind)
         if shown:
             _lines(f"{title}: {shown}")
+    length = TOKENS[work.task]
+    assumed = (
+        ("tokens-in", f"{work.tokens_in:,} input tokens", length.input_reason),
+        ("tokens-out", f"{work.tokens_out:,} output tokens", length.output_reason),
+    )
+    for option, tokens, reason in assumed:
+        if option not in work.explicit_inputs:
+            _lines(f"Assumed to {work.task}: {tokens}, {reason}. Change it: --{option} N")
 
 
 def _ranking(advice: Recommendation) -> None:
@@ -282,6 +290,17 @@ def _out(advice: Recommendation, reasons: bool) -> None:
             shown.add(each.kind)
     if len(shown) < len(rows) and not reasons:
         click.echo(dim(f"{len(rows) - len(shown)} more reasons: --reasons"))
+
+
+def _ways_out(advice: Recommendation) -> None:
+    """The single changes that help; without one, what else could."""
+    if not advice.ways_out:
+        _lines(f"No model in the catalog can do this. {_way_out(advice.workload)}")
+        return
+    _lines("No model in the catalog can do this as it is. With one of these changes there is one:")
+    wide = max(len(each.option) for each in advice.ways_out)
+    for each in advice.ways_out:
+        _lines(f"{each.option.ljust(wide)}  {each.title}: {each.name}", "  ")
 
 
 def _way_out(work: Workload) -> str:

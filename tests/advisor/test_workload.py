@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from sizewise.advisor.assumptions import parse_assumptions, parse_decimal
+from sizewise.advisor.assumptions import TASKS, parse_assumptions, parse_decimal
 from sizewise.advisor.criteria import parse_weights
 from sizewise.advisor.workload import parse_workload
 from sizewise.errors import BadRequest
@@ -71,6 +71,18 @@ def test_what_was_left_out_is_told_apart_from_what_was_said() -> None:
     assert told["memory-gb"].source == "free memory of this machine"
     assert told["latency-ms"].value == "120,000"
     assert parse_workload({}, today=TODAY, free_memory=1).latency_s == 30
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_the_length_of_a_response_follows_from_the_task_and_says_why(task: str) -> None:
+    work = parse_workload({"task": task, "tokens-in": "300"}, today=TODAY, free_memory=1)
+    expected = {"classify": 10, "extract": 100, "summarize": 125, "translate": 300, "code": 400}
+    assert work.tokens_out == expected.get(task, 200)
+    number = work.number("tokens-out")
+    assert number.kind == "default" and number.source.startswith(f"for {task}: ") and len(number.source) > 20
+    said = parse_workload({"task": task, "tokens-out": "7"}, today=TODAY, free_memory=1)
+    assert (said.tokens_out, said.number("tokens-out").kind) == (7, "input")
+    assert said.tokens_in == (250 if task == "classify" else 500) and "words" in said.number("tokens-in").source
 
 
 def test_the_horizon_ends_after_so_many_months() -> None:

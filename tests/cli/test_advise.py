@@ -42,6 +42,19 @@ def test_the_page_fits_a_hundred_columns(words: tuple[str, ...], tmp_path: Path)
     assert "…" not in watched("advise", *words, "--memory-gb", "16", home=tmp_path)
 
 
+def test_confidential_texts_are_classified_here(tmp_path: Path) -> None:
+    """On eight cores, at half of what the assumptions say of one more."""
+    words = ("advise", "--task", "classify", "--privacy", "confidential", "--memory-gb", "16")
+    words = (*words, "--assume", "flops-cpu=0.4")
+    done = sizewise(*words, home=tmp_path)
+    assert done.code == 0 and "No model" not in done.out and "small model here" in done.out
+    text = " ".join(done.out.split())
+    assert "Assumed to classify: 250 input tokens, a message of 150 words" in text
+    assert "10 output tokens, one label of a few words" in text and "Change it: --tokens-out N" in text
+    said = sizewise(*words, "--tokens-out", "10", "--tokens-in", "250", home=tmp_path)
+    assert "Assumed to" not in said.out and said.code == 0
+
+
 def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
     told = sizewise("advise", *BANK, "--labels", "2000", "--json", home=tmp_path).json
     first, *_ = told["recommendations"]
@@ -69,8 +82,21 @@ def test_reasons_show_every_number_with_its_source(tmp_path: Path) -> None:
 def test_the_answer_is_no_where_nothing_can(tmp_path: Path) -> None:
     done = sizewise("advise", "--privacy", "confidential", "--memory-gb", "0.1", home=tmp_path)
     assert done.code == 1
-    assert "No model in the catalog can do this" in done.out and "--memory-gb" in done.out
+    assert "No model in the catalog can do this as it is" in done.out and "--gpu-gb 24" in done.out
     assert sizewise("advise", "--privacy", "confidential", "--memory-gb", "0.1", "--json", home=tmp_path).code == 1
+
+
+def test_where_nothing_can_each_single_change_that_helps_is_named_and_helps(tmp_path: Path) -> None:
+    words = ("--task", "classify", "--privacy", "confidential", "--memory-gb", "16")
+    told = sizewise("advise", *words, "--json", home=tmp_path)
+    ways = {each["option"]: each["model"] for each in told.json["ways_out"]}
+    assert told.code == 1 and "--latency-ms 60000" in ways and "--privacy internal" in ways
+    shown = sizewise("advise", *words, home=tmp_path).out
+    assert all(option in shown and model in shown for option, model in ways.items())
+    for option, model in ways.items():
+        done = sizewise("advise", *words, *option.split(), "--json", home=tmp_path)
+        assert done.code == 0 and done.json["ways_out"] == []
+        assert done.json["recommendations"][0]["models"][0]["model"] in model
 
 
 @pytest.mark.parametrize(
