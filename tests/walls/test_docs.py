@@ -179,7 +179,19 @@ def headings(page: Path) -> set[str]:
 
 
 def test_every_block_says_what_it_is() -> None:
-    known = {"python", "bash", "toml", "toml wrong", "json", "graphql", "text", "console", "yaml", "javascript"}
+    known = {
+        "python",
+        "bash",
+        "toml",
+        "toml wrong",
+        "json",
+        "graphql",
+        "text",
+        "console",
+        "yaml",
+        "javascript",
+        "typescript",
+    }
     assert [f"{name(block)}: {block.kind!r}" for block in BLOCKS if block.kind not in known] == []
 
 
