@@ -73,9 +73,9 @@ export const runListDocument: Document<RunList, { flow?: string | null; state?: 
   text: `query RunList($flow:String$state:FlowRunState$before:Int){flowRuns(flow:$flow state:$state before:$before last:30){...RunRow}}fragment RunRow on FlowRun{id number flow version state attempt error created started ended}`,
 };
 
-export type OneRun = { flowRun: RunDetail & { inputs: unknown | null; outputs: unknown | null; } | null; };
+export type OneRun = { flowRun: RunDetail & { inputs: unknown | null; outputs: unknown | null; agents: Array<{ key: string; stopReason: string | null; toolCalls: Array<{ key: string; tool: string; arguments: string; result: string | null; failed: boolean; }>; }> | null; } | null; };
 export const oneRunDocument: Document<OneRun, { id: string; }> = {
-  text: `query OneRun($id:String!){flowRun(id:$id){...RunDetail inputs outputs}}fragment RunDetail on FlowRun{...RunRow project user key steps{key state attempt started ended decidedBy model costUsd error}failure{code message hint}}fragment RunRow on FlowRun{id number flow version state attempt error created started ended}`,
+  text: `query OneRun($id:String!){flowRun(id:$id){...RunDetail inputs outputs agents{key stopReason toolCalls{key tool arguments result failed}}}}fragment RunDetail on FlowRun{...RunRow project user key steps{key state attempt started ended decidedBy model costUsd error}failure{code message hint}}fragment RunRow on FlowRun{id number flow version state attempt error created started ended}`,
 };
 
 export type RunCancel = { cancelFlowRun: { id: string; }; };
