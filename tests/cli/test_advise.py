@@ -44,8 +44,17 @@ def test_the_page_fits_a_hundred_columns(words: tuple[str, ...], tmp_path: Path)
 
 def test_confidential_texts_are_classified_here(tmp_path: Path) -> None:
     """On eight cores, at half of what the assumptions say of one more."""
-    words = ("advise", "--task", "classify", "--privacy", "confidential", "--memory-gb", "16")
-    words = (*words, "--assume", "flops-cpu=0.4")
+    words = (
+        "advise",
+        "--task",
+        "classify",
+        "--privacy",
+        "confidential",
+        "--memory-gb",
+        "16",
+        "--assume",
+        "flops-cpu=0.4",
+    )
     done = sizewise(*words, home=tmp_path)
     assert done.code == 0 and "No model" not in done.out and "small model here" in done.out
     text = " ".join(done.out.split())
