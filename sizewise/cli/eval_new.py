@@ -16,7 +16,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 EVAL = """\
 # Reference: docs/how-to/evals.md. Run it: sizewise eval run {name}
-target: {{model: auto}}          # or a model, auto:POLICY, {{flow: NAME}}
+target: {{model: auto, temperature: 0}}   # or a model, auto:POLICY, {{flow: NAME}}
 data: {name}.jsonl               # an item a line: id, input, expected, cluster, tags
 repeat: 1                      # answers an item
 
@@ -34,7 +34,7 @@ budget: {{usd: 1.00, minutes: 10, concurrency: 2}}   # usd: none sets no limit
 """
 DATA = """\
 {"id": "sum", "input": "What is 2 + 3? Answer with the number alone.", "expected": 5, "tags": ["must"]}
-{"id": "difference", "input": "What is 9 - 4? Answer with the number alone.", "expected": 5}
+{"id": "hours", "input": "How many hours does a day have? Answer with the number alone.", "expected": 24}
 {"id": "product", "input": "What is 6 x 7? Answer with the number alone.", "expected": 42}
 {"id": "days", "input": "How many days does a week have? Answer with the number alone.", "expected": 7}
 """
