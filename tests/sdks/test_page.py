@@ -20,7 +20,7 @@ from tests.walls.source import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "with-other-sdks.md"
 BLOCKS: Mapping[str, str] = dict(
-    re.findall(r"^## ([^\n]+)\n+```\w+\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    re.findall(r"^## ([^\n]+)\n+(?:<!--[^\n]*-->\n)?```\w+\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 )
 NAMES: Mapping[str, str] = {
     '"auto"': '"able/model"',
