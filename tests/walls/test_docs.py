@@ -220,7 +220,7 @@ def test_graphql_in_the_docs_fits_the_schema(block: Block) -> None:
 @pytest.mark.parametrize("block", of("toml"), ids=name)
 def test_settings_in_the_docs_are_accepted(block: Block, tmp_path: Path) -> None:
     """A block of TOML is a sizewise.toml, or a piece of pyproject.toml when it says so."""
-    if "[project" in block.text or "[tool" in block.text:
+    if re.search(r"^\[(project|tool)[].]", block.text, re.MULTILINE):
         tomllib.loads(block.text)
         return
     path = tmp_path / "sizewise.toml"
