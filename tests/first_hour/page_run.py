@@ -346,7 +346,7 @@ def run_page(page: Path, scratch: Path) -> list[Outcome]:
         }
         if "SIZEWISE_STORE" in shown:
             server = world.enter_context(dedicated_postgres())
-            made_up |= {"SIZEWISE_STORE": server.url(), "PG_PROGRAMS": str(programs())}
+            made_up |= {"SIZEWISE_STORE": server.url(), "PG_PROGRAMS": str(programs(server.data))}
         shell = world.enter_context(Shell(folder, own, reader_environment(home, cache, **made_up)))
         return list(PageRun(blocks, folder, shell).outcomes())
 
