@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import click
 import msgspec
@@ -22,10 +23,12 @@ from sizewise.cli.output import dim, format_money, write_json
 from sizewise.cli.printable import printable
 from sizewise.cli.status_line import StatusLine
 from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, progress_text, read_stream
-from sizewise.errors import ExternalFailure
+from sizewise.errors import ExternalFailure, Forbidden
 from sizewise.flows.file_source import FlowFile, load_flow_files
 from sizewise.flows.node_registry import NodeRegistry
 
+PUBLISHED_TRIES = 15
+"""Five a second. A server publishes a file of its folder within a second, and somewhat later on a busy machine."""
 STEP_FIELDS = ("steps", "agents")
 
 
@@ -73,6 +76,8 @@ def print_run(
     if file is not None and file.errors:
         _report_mistakes(name, file, status)
         return 1
+    if file is not None:
+        asyncio.run(_until_published(server, name))
     if durable:
         return run_durable(server, name, inputs, steps, status)
     if inputs:
@@ -90,6 +95,15 @@ def print_run(
         flow = file.validation.flow if file is not None else None
         asyncio.run(_streamed(server, body, steps, status, "" if flow is None else flow.version))
     return 0
+
+
+async def _until_published(server: ApiClient, name: str) -> None:
+    """Returns when the flow is there, or after some seconds: its file may have been saved a moment ago."""
+    with suppress(Forbidden):
+        for _ in range(PUBLISHED_TRIES):
+            if await operations.get_flow_inputs(server, name=name) is not None:
+                return
+            await asyncio.sleep(0.2)
 
 
 def _report_mistakes(name: str, file: FlowFile, status: StatusLine) -> None:

@@ -109,8 +109,9 @@ async def fetch_agents(server: ApiClient, id: str) -> list[operations.AgentRun] 
 @click.option("--outputs", is_flag=True, help="Also show what it gave: for who started it, and with read_contents.")
 @server_options
 def status(run: str, outputs: bool) -> None:
-    """Show a run node by node: state, model, time, cost; and why it failed.
+    """Show a run node by node: state, model, time, cost.
 
+    It also says why a run failed.
     Tool calls of its agents are shown with arguments and results, to whoever may read the run's contents.
 
     \b

@@ -362,7 +362,14 @@ def insert_into(path: Path, text: str) -> None:
 
 
 def _lay_out(folder: Path, shown: str, changes_source: bool) -> None:
-    """A page that uses a clone of Sizewise has one, the others begin with nothing."""
+    """A page that uses a clone of Sizewise has one, the others begin with nothing.
+
+    The clone shares our `.venv`: where that is behind, its `make` would install the clone into it.
+    """
+    made = ROOT / ".venv" / "dev"
+    for each in (ROOT / "pyproject.toml", ROOT / "requirements" / "dev.lock"):
+        if made.exists() and made.stat().st_mtime < each.stat().st_mtime:
+            raise SystemExit(f"{made} is older than {each}: run `make .venv/dev` first")
     if changes_source:
         for name in ("sizewise", "docs", "requirements"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
