@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "withdraw": LazyCommand("sizewise.cli.flow_show:withdraw", "Withdraw a published flow."),
     "show": LazyCommand("sizewise.cli.flow_show:show", "Print the file of a published flow."),
     "versions": LazyCommand(
-        "sizewise.cli.flow_runs:versions", "List versions of a flow, newest first, and which is live."
+        "sizewise.cli.flow_runs:versions", "List versions of a flow, newest first, and where each is live."
     ),
     "export": LazyCommand("sizewise.lamatic.cli:export", "Export a flow as Lamatic's YAML or as a kit."),
     "schema": LazyCommand("sizewise.cli.flow_check:schema_", "Print the JSON Schema of flow files, for editors."),

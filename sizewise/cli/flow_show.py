@@ -64,7 +64,9 @@ def withdraw(name: str, project: str | None) -> None:
 )
 @server_options
 def show(name: str, environment: str | None) -> None:
-    """Print the file of a flow: of the published version, or of the one that answers in an environment.
+    """Print the file of a published flow.
+
+    With --environment, of the version that answers there.
 
     \b
     Example: sizewise flow show support > flows/support.yaml

@@ -82,6 +82,7 @@ def test_the_server_of_the_default_home_comes_before_others(user: User) -> None:
         assert user.models(SIZEWISE_HOME=str(other.home)) == ["echo/other"]
 
 
+@pytest.mark.long
 def test_the_server_of_the_default_home_is_found_without_a_registry_too(user: User) -> None:
     unlisted = {**user.environ, "XDG_STATE_HOME": str(user.folder / "other")}
     with (
@@ -161,6 +162,7 @@ def test_no_token_goes_to_what_took_the_port_of_a_killed_server(user: User) -> N
         assert len(list(user.entries.iterdir())) == 1
 
 
+@pytest.mark.long
 def test_a_process_that_is_a_zombie_runs_no_server(user: User) -> None:
     with serving(user.folder / "a", **user.environ):
         said = json.loads(next(user.entries.iterdir()).read_text())
@@ -180,10 +182,10 @@ def test_a_process_that_is_a_zombie_runs_no_server(user: User) -> None:
         ended.communicate()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"home": 3}', b"\xff\xfe", b'{"home": "/x", "url": null}'])
-def test_a_damaged_entry_is_no_server(user: User, content: bytes) -> None:
+def test_a_damaged_entry_is_no_server(user: User) -> None:
     user.entries.mkdir(parents=True, mode=0o700)
-    (user.entries / "1-x.json").write_bytes(content)
+    for number, content in enumerate((b"", b"{", b"[]", b'{"home": 3}', b"\xff\xfe", b'{"home": "/x", "url": null}')):
+        (user.entries / f"{number}-x.json").write_bytes(content)
     done = user.run("records")
     assert done.code == 3 and done.hint == "hint: start it: sizewise up"
     with serving(user.folder / "a", echo_named("here"), **user.environ):
@@ -200,6 +202,7 @@ def test_a_registry_that_others_can_write_is_not_believed(user: User) -> None:
         assert user.run("records", "--home", str(server.home)).code == 0
 
 
+@pytest.mark.long
 def test_a_server_without_a_registry_starts_and_is_found_by_its_home(user: User) -> None:
     (user.folder / "state").write_text("not a folder")
     with serving(user.folder / "a", echo_named("here"), **user.environ) as server:
@@ -215,6 +218,7 @@ def test_up_never_takes_the_home_of_another_server(user: User) -> None:
         assert done.code != 0 and "uses the home folder" not in done.err and "missing" in done.err
 
 
+@pytest.mark.long
 def test_a_server_of_several_processes_is_found_and_leaves_no_entry(user: User) -> None:
     config = echo_named("here").replace("[server]", "[server]\nworkers = 2")
     with serving(user.folder / "a", config, **user.environ):
@@ -222,6 +226,7 @@ def test_a_server_of_several_processes_is_found_and_leaves_no_entry(user: User) 
     assert list(user.entries.iterdir()) == []
 
 
+@pytest.mark.long
 def test_the_backup_of_the_running_server_says_its_home(user: User) -> None:
     with serving(user.folder / "a", **user.environ) as server:
         done = user.run("backup", str(user.folder / "saved.tar"))

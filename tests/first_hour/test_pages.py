@@ -19,8 +19,6 @@ from tests.first_hour.shown_output import KnownIds, missing_line
 from tests.walls.source import ROOT
 
 MOST_MARKED = 14
-QUICK = ("structured-output", "files", "rerank")
-"""Of `make test`; the others take many seconds."""
 MAPPED = () if os.geteuid() == 0 else ("--map-root-user",)
 APART = ("unshare", *MAPPED, "--net", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
 """What a page starts ends with it."""
@@ -30,7 +28,7 @@ def cases() -> Iterator[object]:
     for page in pages():
         blocks = list(blocks_of(page))
         pulls_large = any("pull qwen" in block.text and "needs" not in block.marks for block in blocks)
-        mark = () if page.stem in QUICK else pytest.mark.large if pulls_large else pytest.mark.long
+        mark = pytest.mark.large if pulls_large else pytest.mark.long
         if blocks:
             yield pytest.param(page, id=page.relative_to(ROOT).as_posix(), marks=mark)
 
