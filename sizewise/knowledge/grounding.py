@@ -105,12 +105,12 @@ def coverage(question: str, passages: Sequence[Evidence]) -> float:
 
 
 def addresses(question: str, grounding: Grounding) -> float:
-    """Share of the question's content words in what holds the claims, 0..1; those of the sentences beside it count
-    half. A true sentence about something else has a low one.
+    """Share of the question's content words in what holds the claims, 0..1; those of the sentences beside it count a
+    third. A true sentence about something else has a low one.
     """
-    quotes = " ".join(f"{each.about} {each.quote} {each.text}" for each in grounding.supported)
+    quotes = " ".join(f"{each.about} {each.quote}" for each in grounding.supported)
     near = " ".join(each.near for each in grounding.supported)
-    return (_covered(question, quotes) + _covered(question, f"{quotes} {near}")) / 2 if quotes else 0.0
+    return (2 * _covered(question, quotes) + _covered(question, f"{quotes} {near}")) / 3 if quotes else 0.0
 
 
 def _covered(question: str, text: str) -> float:
@@ -171,11 +171,13 @@ def _check(sentence: str, windows: Sequence[Sequence[_Window]], asked: Statement
         said, states = said.completed_by(asked), True
     if not states:
         return Claim(text, False, gap)
-    best, share = None, 0.0
+    best: tuple[int, _Window] | None = None
+    share = 0.0
     for at, sentences in enumerate(windows):
         for each in sentences:
             found = _support(said, asked, each)
-            if found > share:
+            is_shorter = best is not None and found == share and len(each.quote) < len(best[1].quote)
+            if found > share or is_shorter:
                 best, share = (at, each), found
     if best is None or share < MIN_SUPPORT:
         return Claim(text, True, gap)

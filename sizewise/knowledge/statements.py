@@ -70,7 +70,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 _CLAUSE = re.compile(
-    r"[,;:()–—]|\s-\s|\b(?:but|although|though|while|whereas|aber|sondern|mais|pero|ma)\b"
+    r"[,;:()–—]|(?<=[.!?])\s|\s-\s|\b(?:but|although|though|while|whereas|aber|sondern|mais|pero|ma)\b"
     rf"|(?=\b(?:{'|'.join(sorted(_WITHOUT))})\b)",
     re.IGNORECASE,
 )

@@ -103,6 +103,13 @@ def test_a_true_sentence_about_something_else_is_no_answer() -> None:
     assert (reply["text"], reply["answered"]) == (NO, False)
 
 
+def test_a_sentence_that_speaks_of_half_of_the_question_is_no_answer() -> None:
+    passages = [{"text": "The warranty begins on the day of delivery."}, {"text": "Batteries are never covered."}]
+    models = ScriptedModels(small="The warranty begins on the day of delivery.")
+    reply = answered(models, "Are batteries under warranty?", passages=passages).outputs["reply"]
+    assert (reply["text"], reply["answered"], reply["coverage"]) == (NO, False, 0.5)
+
+
 def test_the_fallback_is_asked_only_if_a_sentence_has_no_source() -> None:
     models = ScriptedModels(small="30 days.", large=HELD)
     reply = answered(models, more="model: small, fallback: large").outputs["reply"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizewise.knowledge.grounding import MARK, Evidence, addresses, check_grounding, cite, coverage
+from sizewise.knowledge.grounding import MARK, MIN_ADDRESSED, Evidence, addresses, check_grounding, cite, coverage
 from sizewise.knowledge.statements import read_statement, split_sentences
 
 RETURNS = Evidence(
@@ -46,6 +46,7 @@ def held(answer: str, question: str = "") -> list[int | None]:
         ("The warranty of a floor lamp is 5 years.", 1),
         ("The warranty of a floor lamp is 3 years.", None),
         ("The warranty covers batteries.", None),
+        ("The warranty does not cover the return of a lamp.", None),
         ("Batteries are not covered by the warranty.", 1),
         ("Orders of €60 or more ship free of charge.", 2),
         ("Orders of $60 or more ship free of charge.", None),
@@ -119,6 +120,10 @@ def test_a_true_sentence_about_something_else_does_not_address_the_question() ->
     found = check_grounding("Any lamp can be sent back within 45 days.", PASSAGES)
     assert addresses("How many days do I have to send a lamp back?", found) == 1.0
     assert addresses("What discount do employees get?", found) == 0.0
+    beside = Evidence("Batteries are not covered. The warranty begins on the day of delivery.", "Warranty")
+    found = check_grounding("The warranty begins on the day of delivery.", [beside])
+    assert found.claims[0].quote == "The warranty begins on the day of delivery."
+    assert addresses("Are batteries covered by the warranty?", found) < MIN_ADDRESSED, "the sentence beside it answers"
 
 
 def test_sentences_are_cut_behind_their_citations_and_not_in_abbreviations() -> None:

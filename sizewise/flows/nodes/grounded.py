@@ -113,7 +113,8 @@ class GroundedNode(ModelNode, frozen=True, kw_only=True):
         if self.fallback and not answer.holds:
             answer = await self._ask(context, passages, self.fallback)
         text, sources = cite(answer.grounding, passages, mark=self.unsupported == "mark")
-        if addresses(self.question, answer.grounding) < min(MIN_ADDRESSED, self.min_coverage):
+        least = MIN_ADDRESSED * min(1.0, self.min_coverage / MIN_COVERAGE)
+        if addresses(self.question, answer.grounding) < least:
             text, sources = "", []
         return self._output(text, covered, answer, sources_json(sources))
 
