@@ -31,10 +31,11 @@ class User:
         return sizewise(*words, home=None, **{**self.environ, **environ})
 
     def models(self, *words: str, **environ: str) -> list[str]:
-        """Of the server that is found; none where it is the catalog's list."""
+        """Of the server that is found, without those that this machine could download; none without a server."""
         done = self.run("models", "list", "--json", *words, **environ)
         assert done.code == 0, done.err
-        return [each["name"] for each in done.json["models"]] if done.json["running"] else []
+        listed = [each["name"] for each in done.json["models"]] if done.json["running"] else []
+        return [name for name in listed if not name.startswith("local/")]
 
 
 def echo_named(*models: str) -> str:
