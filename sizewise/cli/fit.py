@@ -16,7 +16,7 @@ from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_info import ModelInfo
-from sizewise.cli.fit_bound import print_bounds
+from sizewise.cli.fit_bound import BoundReport, print_bounds
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.cli.value_completion import complete_catalog_model
@@ -76,7 +76,7 @@ def _show_bounds(info: ModelInfo, on: str, pool: MemoryPool, tokens: int) -> int
             f"neither the parameters nor the architecture of {info.name} are known, so its memory cannot be estimated",
             f"see what is known: sizewise models show {info.name}",
         )
-    return print_bounds(info, on, pool, tokens, bounds, similar)
+    return print_bounds(BoundReport(info, on, pool, tokens, bounds=bounds, similar=similar))
 
 
 def _find(name: str) -> ModelInfo:
