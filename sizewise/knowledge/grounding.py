@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.knowledge.statements import (
     NumberedPart,
@@ -55,7 +56,7 @@ class Evidence(Struct, frozen=True):
 
 
 class Source(Struct, frozen=True):
-    """What an answer cites as `[number]`. `quote`: the words of the passage that hold the claim."""
+    """What an answer cites as `[number]`. `quote`: the words of the passage that hold its claims, with … between."""
 
     number: int
     title: str
@@ -235,19 +236,25 @@ def cite(grounding: Grounding, passages: Sequence[Evidence], *, mark: bool) -> t
             if claim.text and (mark or not claim.states):
                 parts += (f"{claim.text} {MARK}" if claim.states else claim.text, claim.gap or " ")
             continue
-        if claim.passage not in numbers:
-            passage = passages[claim.passage]
-            numbers[claim.passage] = Source(
-                number=len(numbers) + 1,
-                title=passage.title,
-                source=passage.source,
-                cited=passage.where or passage.title or passage.source,
-                page=passage.page,
-                passage=passage.id,
-                quote=claim.quote,
-            )
+        numbers[claim.passage] = _source(claim, passages[claim.passage], numbers.get(claim.passage), len(numbers) + 1)
         parts += (_numbered(claim.text, numbers[claim.passage].number), claim.gap or " ")
     return "".join(parts).strip(), list(numbers.values())
+
+
+def _source(claim: Claim, passage: Evidence, before: Source | None, number: int) -> Source:
+    """`before`: what another claim made of the same passage, whose quote is kept."""
+    if before is not None:
+        quoted = claim.quote in before.quote
+        return before if quoted else replace(before, quote=f"{before.quote} … {claim.quote}")
+    return Source(
+        number=number,
+        title=passage.title,
+        source=passage.source,
+        cited=passage.where or passage.title or passage.source,
+        page=passage.page,
+        passage=passage.id,
+        quote=claim.quote,
+    )
 
 
 def _numbered(text: str, number: int) -> str:

@@ -99,6 +99,13 @@ def test_an_answer_is_cited_anew_and_loses_what_no_passage_holds() -> None:
     assert [each.number for each in sources] == [1, 2]
 
 
+def test_two_sentences_of_one_passage_are_both_quoted() -> None:
+    answer = "Any lamp can be sent back within 45 days. Used bulbs cannot be returned. Used bulbs cannot be returned."
+    text, (source,) = cite(check_grounding(answer, PASSAGES), PASSAGES, mark=False)
+    assert text.count("[1]") == 3
+    assert source.quote == "You can send back any lamp within 45 days. … Used bulbs cannot be returned."
+
+
 def test_an_answer_without_a_source_is_empty() -> None:
     assert cite(check_grounding("The capital of Peru is Lima. [1]", PASSAGES), PASSAGES, mark=True) == ("", [])
 
