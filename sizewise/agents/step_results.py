@@ -18,7 +18,7 @@ MAX_CHARS = 4_000
 """Characters of a call's arguments, and of its result; whole they are in the run's steps."""
 MAX_CALLS = 500
 """Tool calls of one run that are read, the first ones."""
-_NUMBERS = re.compile(r"(?:\.\d+)+\Z")
+_NUMBERS_REVERSED = re.compile(r"(?:\d+\.)+")  # from the end, so that a long key is read once
 """The end of a step's key: no node's id begins with a digit. Turn 0 of the agent at `solve` is `solve.0`, its second
 call `solve.0.1`, and turn 2 of the worker that this call asked `solve.0.1.2`.
 """
@@ -111,8 +111,8 @@ def _order(key: str) -> tuple[str, list[int]]:
 
 
 def _numbers(key: str) -> str:
-    found = _NUMBERS.search(key)
-    return "" if found is None else found[0]
+    found = _NUMBERS_REVERSED.match(key[::-1])
+    return "" if found is None else found[0][::-1]
 
 
 def _shorten(text: str) -> str:

@@ -65,7 +65,7 @@ _MEASURED: Mapping[str, str] = {
 """Words that a number with one of these units says without them: "it is 5 euros" is what something costs."""
 
 _NUMBERED = r"\[\d{1,4}(?:, ?\d{1,4}){0,20}\]"
-_CITATION = re.compile(rf"\s*{_NUMBERED}")
+_CITATION = re.compile(rf"(?<!\s)\s*{_NUMBERED}")  # a run of spaces is read once
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")

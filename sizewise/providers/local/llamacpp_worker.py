@@ -112,7 +112,7 @@ def load_server(options: LoadOptions) -> tuple[LlamaCppServer, str]:
 
 def load_failure(error: Exception) -> str:
     """Why a model was not loaded; where the system lacks a shared library, with the command that brings it."""
-    found = re.match(r"(lib\S+\.so\S*): cannot open shared object file", str(error))
+    found = re.match(r"(lib[^\s:]+): cannot open shared object file", str(error))
     if found is None:
         return str(error)
     library = found[1]
