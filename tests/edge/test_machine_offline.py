@@ -42,12 +42,14 @@ def needed() -> dict[str, Distribution]:
 
 
 def write_wheel(folder: Path, each: Distribution) -> None:
-    """The wheel of an installed package: what it has beside its programs."""
+    """The wheel of an installed package: what it has beside its programs, less what requirements/unused.txt took away."""
     info = next(str(file.parent) for file in each.files or () if file.name == "WHEEL")
     tag = re.findall(r"^Tag: (\S+)", each.read_text("WHEEL") or "", re.M)[-1]
     with zipfile.ZipFile(folder / f"{info.removesuffix('.dist-info')}-{tag}.whl", "w") as wheel:
         for file in each.files or ():
-            if ".." not in file.parts and "__pycache__" not in file.parts and file.name not in ("RECORD", "INSTALLER"):
+            if ".." in file.parts or "__pycache__" in file.parts or file.name in ("RECORD", "INSTALLER"):
+                continue
+            if Path(str(file.locate())).exists():
                 wheel.write(str(file.locate()), str(file))
         wheel.writestr(f"{info}/RECORD", "")
 
