@@ -43,7 +43,7 @@ _WORDS: Mapping[str, str] = {
 _ABBREVIATIONS = frozenset(_WORDS["abbreviation"].split())
 _DENIALS = frozenset(_WORDS["denial"].split())
 _WITHOUT = frozenset(_WORDS["without"].split())
-"""They deny what stands behind them; `not` denies its whole clause."""
+"""They deny what stands behind them, up to a verb; `not` denies its whole clause."""
 _REPLIES = frozenset(_WORDS["reply"].split())
 _NUMBERS: Mapping[str, str] = {word: str(number) for number, word in enumerate(_WORDS["number"].split(), 2)} | {
     "twenty": "20",
@@ -73,6 +73,9 @@ _CLAUSE = re.compile(
     r"[,;:()–—]|(?<=[.!?])\s|\s-\s|\b(?:but|although|though|while|whereas|aber|sondern|mais|pero|ma)\b"
     rf"|(?=\b(?:{'|'.join(sorted(_WITHOUT))})\b)",
     re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"(?=\b(?:is|are|was|were|will|can|cannot|may|must|has|have|ist|sind|kann|est|sont|es|son)\b)", re.IGNORECASE
 )
 _PART = re.compile(r"[,;:()–—|]|\s-\s|(?<=[.!?])\s|\b(?:and|or|but|und|oder|et|ou|y|o|e)\b", re.IGNORECASE)
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -175,7 +178,7 @@ def read_statement(text: str, *, question: bool = False) -> Statement:
     for symbol, word in _SYMBOLS.items():
         text = text.replace(symbol, word)
     affirmed, denied, any_denies = set[str](), set[str](), False
-    for clause in _CLAUSE.split(text):
+    for clause in _clauses(text):
         words = _words(clause)
         stems = {stem for word in words if (stem := _content(word))}
         denies = any(word in (_WITHOUT if question else _DENIALS) for word in words)
@@ -189,6 +192,13 @@ def read_statement(text: str, *, question: bool = False) -> Statement:
         denied=frozenset(denied),
         denies=any_denies,
     )
+
+
+def _clauses(text: str) -> Iterator[str]:
+    """What "without" denies ends before the verb: "the limit without approval is 5" has three clauses."""
+    for clause in _CLAUSE.split(text):
+        first = _WORD.match(clause)
+        yield from _VERB.split(clause, 1) if first and _plain(first[0]) in _WITHOUT - {"unless"} else (clause,)
 
 
 class NumberedPart(Struct, frozen=True):

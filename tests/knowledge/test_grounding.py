@@ -106,6 +106,18 @@ def test_two_sentences_of_one_passage_are_both_quoted() -> None:
     assert source.quote == "You can send back any lamp within 45 days. … Used bulbs cannot be returned."
 
 
+def test_what_without_denies_ends_before_the_verb() -> None:
+    limits = [Evidence("The limit without approval is $500. Unless it is broken, a lamp has no refund.")]
+    for answer, is_held in (
+        ("The limit is $500 without approval.", True),
+        ("The limit is $900 without approval.", False),
+        ("The limit with approval is $500.", False),
+        ("The limit is not $500 without approval.", False),
+    ):
+        [claim] = check_grounding(answer, limits).claims
+        assert (claim.passage is not None) == is_held, answer
+
+
 def test_an_answer_without_a_source_is_empty() -> None:
     assert cite(check_grounding("The capital of Peru is Lima. [1]", PASSAGES), PASSAGES, mark=True) == ("", [])
 

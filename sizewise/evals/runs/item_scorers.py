@@ -111,7 +111,8 @@ def _score(spec: ScorerSpec, item: EvalItem, answer: TargetAnswer) -> Score:
 def _score_grounding(spec: ScorerSpec, item: EvalItem, text: str) -> Score:
     if not item.context:
         return skipped("the item has no context")
-    share = grounded_share(text, item.context)
+    question = item.input if isinstance(item.input, str) else ""
+    share = grounded_share(text, item.context, question)
     if share is None:
         return skipped("the answer states nothing") if text.strip() else Score(0.0, "the answer is empty")
     return Score(share if spec.threshold is None else float(share >= spec.threshold))
