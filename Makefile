@@ -99,7 +99,7 @@ test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
 	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: --target .venv/browser -r requirements/browser.lock
 	@touch $@
 
-test-large: .venv/dev .venv/sdks/ready
+test-large: .venv/dev .venv/sdks/ready .venv/browser/ready
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
 	TEST_SUITE=$@ $(BIN)/pytest -m large $(FILES)
 

@@ -116,6 +116,8 @@ def create(
     click.echo(_tag(client, told))
     where = ", ".join(told.origins) or "nowhere yet: add origins with --origin, or in the studio"
     click.echo(dim(f"it may stand on: {where}"), err=True)
+    if page:
+        click.echo(dim(f"and by itself: {client.url}{told.path}"), err=True)
     _warn(told)
 
 

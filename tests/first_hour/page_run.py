@@ -42,7 +42,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -321,8 +321,8 @@ def _lacks_names(text: str) -> bool:
 # ---- a page
 
 
-def run_page(page: Path, scratch: Path) -> list[Outcome]:
-    """In a network of its own; `scratch`: an empty folder."""
+def run_page(page: Path, scratch: Path, after: Callable[[Shell], object] = lambda _: None) -> list[Outcome]:
+    """In a network of its own; `scratch`: an empty folder. `after`: is called at the end, while the server runs."""
     blocks = list(blocks_of(page))
     shown = "\n".join(block.text for block in blocks if "needs" not in block.marks)
     folders = [scratch / name for name in ("project", "home", "cache", "later", "tls", "shell")]
@@ -348,7 +348,9 @@ def run_page(page: Path, scratch: Path) -> list[Outcome]:
             server = world.enter_context(dedicated_postgres())
             made_up |= {"SIZEWISE_STORE": server.url(), "PG_PROGRAMS": str(programs(server.data))}
         shell = world.enter_context(Shell(folder, own, reader_environment(home, cache, **made_up)))
-        return list(PageRun(blocks, folder, shell).outcomes())
+        outcomes = list(PageRun(blocks, folder, shell).outcomes())
+        after(shell)
+        return outcomes
 
 
 def insert_into(path: Path, text: str) -> None:

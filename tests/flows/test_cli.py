@@ -50,6 +50,18 @@ def test_a_flow_is_begun_and_checked_without_a_server(tmp_path: Path) -> None:
     assert sizewise("flow", "check", home=tmp_path / "empty").hint == "hint: create one: sizewise flow new NAME"
 
 
+@pytest.mark.long
+def test_a_flow_over_documents_is_begun_and_a_name_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    begun = sizewise("flow", "new", "help", "--knowledge", "shop", home=tmp_path)
+    assert (begun.code, begun.out.splitlines()[-1]) == (0, "  sizewise widget create help --target flow:help --page")
+    text = (tmp_path / "flows" / "help.yaml").read_text()
+    assert "knowledge: shop" in text and "kind: grounded" in text
+    assert sizewise("flow", "check", home=tmp_path).out == "1 flow checked: no errors\n"
+    refused = sizewise("flow", "new", "other", "--knowledge", "a shop", home=tmp_path)
+    assert (refused.code, "'a shop' is not a name" in refused.err) == (2, True)
+    assert not (tmp_path / "flows" / "other.yaml").exists()
+
+
 NAMES = """
 name: names
 nodes:

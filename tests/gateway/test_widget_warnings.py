@@ -91,6 +91,9 @@ def test_the_command_that_is_named_ends_the_warning(server: Served) -> None:
     assert warnings(server, "help") == []
     again = sizewise("widget", "create", "again", "--target", target, "--json", home=server.home)
     assert again.json["warnings"] == [] and again.err == ""
+    by_itself = sizewise("widget", "create", "by_itself", "--target", target, "--page", home=server.home)
+    address = by_itself.err.partition("and by itself: ")[2].strip()
+    assert address.startswith(server.url) and server.ask(address.removeprefix(server.url)).status == 200, by_itself.err
 
 
 def test_documents_of_no_source_are_named_by_their_folder(server: Served) -> None:
