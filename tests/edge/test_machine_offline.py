@@ -42,7 +42,7 @@ def needed() -> dict[str, Distribution]:
 
 
 def write_wheel(folder: Path, each: Distribution) -> None:
-    """The wheel of an installed package: what it has beside its programs, less what requirements/unused.txt took away."""
+    """The wheel of an installed package: what it has beside its programs, less what requirements/unused.txt took."""
     info = next(str(file.parent) for file in each.files or () if file.name == "WHEEL")
     tag = re.findall(r"^Tag: (\S+)", each.read_text("WHEEL") or "", re.M)[-1]
     with zipfile.ZipFile(folder / f"{info.removesuffix('.dist-info')}-{tag}.whl", "w") as wheel:

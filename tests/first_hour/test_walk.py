@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -34,8 +33,8 @@ def test_the_tutorial_leads_to_a_bot_that_answers_from_its_pages_or_says_no(tmp_
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     sys.stdout.write(done.stdout)
-    walk = Walk(**json.loads(written.read_text()))
-    assert "failed" not in {each["state"] for each in walk.outcomes}, done.stdout
+    walk = Walk.read(written)
+    assert not walk.failed, done.stdout
     right, no = walk.answers
     assert "45 days" in right and "[1]" in right and "returns.md" in right, "with its source"
     assert "The documents do not answer that." in no

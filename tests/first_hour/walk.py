@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.capture.network_capture import everywhere_is_here
 from tests.first_hour.blocks import Block, blocks_of
@@ -41,6 +41,12 @@ class Walk:
     outcomes: Sequence[Outcome]
     answers: Sequence[str]
     seconds: float
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """What `main` wrote there."""
+        told = json.loads(file.read_text())
+        return cls(**{**told, "outcomes": [Outcome(**each) for each in told["outcomes"]]})
 
     @property
     def failed(self) -> list[Outcome]:

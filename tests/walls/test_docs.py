@@ -185,6 +185,7 @@ def test_every_block_says_what_it_is() -> None:
         "toml",
         "toml wrong",
         "json",
+        "markdown",
         "graphql",
         "text",
         "console",
