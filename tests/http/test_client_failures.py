@@ -297,7 +297,13 @@ async def test_a_deadline_that_passes_is_named_and_the_upstream_let_go(
     deadline: str,
     words: str,
 ) -> None:
-    async with facing(turn) as (raw, endpoint):
+    async def second(peer: Peer) -> None:
+        await peer.hear()
+        await peer.say(OK)
+        await turn(peer)
+
+    async with facing(second) as (raw, endpoint):
+        assert await said(endpoint) == b"ok"  # connected: on a busy machine to connect takes the 0.1 s by itself
         begun = asyncio.get_running_loop().time()
         with pytest.raises(UpstreamTimeout, match=words):
             await said(endpoint, b"{}", **{deadline: 0.1})
