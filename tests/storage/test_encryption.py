@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -148,6 +150,22 @@ def test_the_key_is_made_at_the_first_sealing_for_its_owner_alone(open_encryptio
     with pytest.raises(EncryptionKeyUnavailable, match="other users can read") as refused:
         open_encryption().encrypt(CANARY, *PLACE)
     assert "chmod 600" in refused.value.hint
+
+
+def test_those_who_seal_first_at_once_make_one_key(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def wrapped(home: Path) -> tuple[LocalKms, bytes]:
+        ring = LocalKms(home)  # as each worker of a server has its own
+        together.wait(30)
+        return ring, ring.wrap(CANARY)
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        for number in range(25):
+            home = tmp_path / str(number)
+            home.mkdir()
+            rings, sealed = zip(*pool.map(wrapped, [home] * together.parties), strict=True)
+            assert [ring.unwrap(each) for ring in rings for each in sealed] == [CANARY] * together.parties**2
 
 
 def test_a_new_key_in_front_wraps_and_the_old_one_still_opens(open_encryption: Opens, tmp_path: Path) -> None:

@@ -191,9 +191,12 @@ def _check_permissions(path: Path) -> None:
 
 
 def _create_key_file(path: Path) -> str:
+    """The text of the new key; or of another process's, which created it at the same time."""
     text = base64.b64encode(generate_key()).decode()
     try:
         create_file_atomically(path, f"{text}\n".encode("ascii"), 0o600)  # on disk before it encrypts anything
+    except FileExistsError:
+        return _read(path)
     except OSError as error:
         hint = "make the home folder writable and free space on its disk, or set `key` in [encryption] of sizewise.toml"
         raise EncryptionKeyUnavailable(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
