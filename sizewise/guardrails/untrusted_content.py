@@ -22,6 +22,7 @@ from sizewise.messages import ChatRequest, EmbeddingRequest
 DATAMARK = "\ue000"
 """Replaces the spaces of a datamarked text. From Unicode's private use area, so that no ordinary text contains it."""
 _SPACE = re.compile(r"\s+")
+_ANGLES = re.compile(r"\s*[<>]+\s*")
 _APART = re.compile(r"[\W_]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]")
 
@@ -33,11 +34,13 @@ class ContentMarkers(Struct, frozen=True):
     datamarked: bool = False
 
     def wrap(self, text: str, source: str = "") -> str:
-        """`text` between delimiters that it cannot close, with DATAMARK between all words if `datamarked`."""
+        """`text` between delimiters that it cannot close, with DATAMARK between all words if `datamarked`. Of the angle
+        brackets of `source`, as in "Page > Heading", each run becomes a slash.
+        """
         inner = text.replace(self.token, " ").replace(DATAMARK, " ")
         if self.datamarked:
             inner = _SPACE.sub(DATAMARK, inner)
-        named = _SPACE.sub(" ", source.replace(self.token, " ").replace(">>", " ")).strip()
+        named = _SPACE.sub(" ", _ANGLES.sub(" / ", source.replace(self.token, " "))).strip(" /")
         return f"<<data {self.token}{f' from {named}' if named else ''}>>\n{inner}\n<<end {self.token}>>"
 
     @property

@@ -15,7 +15,7 @@ from sizewise.providers.wires.openai.request_response import read_request
 from tests.routing.router_harness import asking
 
 TOKEN = "0123456789abcdef"
-WRAPPED = ContentMarkers(TOKEN).wrap("You have 45 days.", "[1] returns.md, Returns")
+WRAPPED = ContentMarkers(TOKEN).wrap("You have 45 days.", "[1] returns.md, Returns > How long")
 COPIES = [
     (f"Here:\n{WRAPPED}", "Here:\nYou have 45 days.\n"),
     ("<<data 0123456 from [1] returns.md>> 45 days <<end 01234>>.", " 45 days ."),
