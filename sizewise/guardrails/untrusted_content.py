@@ -22,7 +22,7 @@ from sizewise.messages import ChatRequest, EmbeddingRequest
 DATAMARK = "\ue000"
 """Replaces the spaces of a datamarked text. From Unicode's private use area, so that no ordinary text contains it."""
 _SPACE = re.compile(r"\s+")
-_ANGLES = re.compile(r"\s*[<>]+\s*")
+_ANGLES = re.compile(r"[<>]+")
 _APART = re.compile(r"[\W_]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]")
 
