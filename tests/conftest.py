@@ -21,7 +21,7 @@ from sizewise.settings.load import load_settings
 from tests.history import record_history
 from tests.running_server import STATE, Served, serving
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.collection"]
 T = TypeVar("T")
 
 

@@ -42,6 +42,7 @@ def ask(said: dict[str, str], volume: int, weight: list[str]) -> Recommendation:
     return recommend(work, toys(), parse_assumptions(), parse_weights(["quality=1", *weight]))
 
 
+@pytest.mark.long
 @examples(150)
 @given(WORK, VOLUMES, VOLUMES, WEIGHTS)
 def test_more_volume_never_favours_the_higher_unit_price(

@@ -79,6 +79,7 @@ usd_per_day = "0.01"
 """
 
 
+@pytest.mark.long
 def test_a_budget_alert_tells_what_will_be_spent_at_the_present_pace(tmp_path: Path) -> None:
     rule = RULE.format(metric="budget_forecast", more="alert = 0.05")
     with receiving(200) as slack, serving(tmp_path, ECHO + BUDGET + rule, SLACK_URL=slack.url) as server:

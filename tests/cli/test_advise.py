@@ -95,6 +95,7 @@ def test_the_answer_is_no_where_nothing_can(tmp_path: Path) -> None:
     assert sizewise("advise", "--privacy", "confidential", "--memory-gb", "0.1", "--json", home=tmp_path).code == 1
 
 
+@pytest.mark.long
 def test_where_nothing_can_each_single_change_that_helps_is_named_and_helps(tmp_path: Path) -> None:
     words = ("--task", "classify", "--privacy", "confidential", "--memory-gb", "16")
     told = sizewise("advise", *words, "--json", home=tmp_path)

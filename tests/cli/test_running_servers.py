@@ -93,6 +93,7 @@ def test_the_server_of_the_default_home_is_found_without_a_registry_too(user: Us
         assert user.models() == ["echo/mine"]
 
 
+@pytest.mark.long
 def test_of_several_one_must_be_chosen(two: tuple[User, Served, Served]) -> None:
     user, first, second = two
     for words in (("records",), ("keys", "list"), ("ask", "hello"), ("models", "list"), ("flow", "list"), ("open",)):
@@ -142,6 +143,7 @@ def test_a_key_in_the_environment_is_used_for_a_server_that_is_named_by_its_url(
     assert user.run("keys", "create", "y", "--url", first.url).code == 0  # with the token of that home
 
 
+@pytest.mark.long
 def test_no_token_goes_to_what_took_the_port_of_a_killed_server(user: User) -> None:
     with serving(user.folder / "a", echo_named("gone"), **user.environ) as server:
         port = int(server.url.rpartition(":")[2])

@@ -96,6 +96,7 @@ def test_a_call_that_takes_longer_than_its_timeout_is_stopped_with_its_run(floor
     assert {run.state for _, run in runs} <= {"cancelled"}
 
 
+@pytest.mark.long
 def test_a_call_goes_on_waiting_after_a_restart_of_the_server(floor: FlowHarness) -> None:
     floor.play("calls", calls)
     run = floor.start("calls")

@@ -124,6 +124,7 @@ def api() -> Iterator[str]:
             thread.join()
 
 
+@pytest.mark.long
 def test_the_settings_that_the_check_prints_allow_what_the_flow_calls(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     settings = tmp_path / "sizewise.toml"

@@ -249,6 +249,7 @@ def test_no_batch_costs_more_than_it_may(client: OpenAI) -> None:
     assert len(missed) == found.request_counts.failed > 0
 
 
+@pytest.mark.long
 def test_what_was_paid_for_tries_that_failed_counts_as_well(served: Served, client: OpenAI) -> None:
     """A try costs the 141 tokens of its prompt, at a micro-dollar each, and gets no answer."""
     lines = [line(f"q{n}", f"[[fail garbled]] {'word ' * 100}", max_tokens=1) for n in range(3)]
@@ -341,6 +342,7 @@ def test_the_same_idempotency_key_makes_one_batch(client: OpenAI) -> None:
         client.batches.create(**{**asked, "metadata": {"other": "body"}})
 
 
+@pytest.mark.long
 def test_what_the_page_shows_runs(served: Served) -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/batches.md").read_text()
     code = page.partition("```python\n")[2].partition("```")[0]
@@ -353,6 +355,7 @@ def test_what_the_page_shows_runs(served: Served) -> None:
 # ---- restarts and secrets
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("waits", [False, pytest.param(True, marks=pytest.mark.long)], ids=["restarts", "waits"])
 def test_a_batch_waits_for_room_for_its_files_while_others_run_and_writes_each_once(
     tmp_path: Path, waits: bool

@@ -95,6 +95,7 @@ def test_readers_that_cannot_be_are_refused_before_any_file_is_read(server: Serv
     assert answer.hint == "use user:ID or key:ID"
 
 
+@pytest.mark.long
 def test_a_class_that_is_named_is_chosen_even_if_it_was_the_same(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         for source, named in (("named.md", {"dataClass": "internal"}), ("unnamed.md", {})):

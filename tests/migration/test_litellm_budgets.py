@@ -58,6 +58,7 @@ def upstream() -> Iterator[FakeOpenAI]:
         yield found
 
 
+@pytest.mark.long
 def test_a_budget_names_the_models_that_the_server_refuses_for_want_of_a_price(
     upstream: FakeOpenAI, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_message_of_another_time_is_refused(off: float) -> None:
         verify_webhook(sign_webhook([SECRET], ID, AT, BODY), BODY, [SECRET], AT + off, ReplayGuard())
 
 
+@pytest.mark.long
 @given(some.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature", "body"]), some.text(max_size=40))
 def test_whatever_is_changed_is_refused_and_nothing_is_remembered_of_it(what: str, text: str) -> None:
     headers, body, seen = sign_webhook([SECRET], ID, AT, BODY), BODY, ReplayGuard()

@@ -150,6 +150,7 @@ def shrink(database: Database, max_rows: int) -> None:
             pass
 
 
+@pytest.mark.long
 def test_sums_stay_those_of_the_ledger_through_counting_late_rows_deletion_and_days(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
         sums_stay_exact(database)
